@@ -1,0 +1,1 @@
+//! Boots disk images in QEMU and tells what became of them.

@@ -1,0 +1,16 @@
+//! Seals one application binary, a pinned kernel and a tiny PID 1 into one
+//! bootable disk image.
+//!
+//! The rooms of the house, and which way imports run, are in `ARCHITECTURE.md`.
+
+pub mod app;
+pub mod boot;
+pub mod check;
+pub mod cli;
+pub mod digest;
+pub mod disk;
+pub mod initramfs;
+pub mod kit;
+pub mod pipeline;
+pub mod spec;
+pub mod units;
