@@ -1,6 +1,150 @@
-//! The command line.
+//! The command line: the only room that prints.
+//!
+//! One file a command, each with its clap types and a `run` that gives an
+//! [`Exit`]. [`main`] is the one place where an error becomes text and a code.
+
+mod build;
+mod completions;
+pub mod exit;
+mod inspect;
+pub mod interrupt;
+mod kit;
+mod man;
+mod run;
+mod test;
+pub mod ui;
+
 use std::process::ExitCode;
-/// Parses, runs, prints, and gives the exit code.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use exit::Exit;
+use ui::Ui;
+
+/// Seals one application into one bootable machine image.
+///
+/// A pinned kernel, a tiny PID 1, your static binary and the files it needs:
+/// no shell, no package manager, no login. The image boots under BIOS, UEFI and
+/// directly, and a change means a new image.
+#[derive(Parser)]
+#[command(name = "ampoule", version, max_term_width = 80, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ampoule kit build                         once: the kernel, stub and init
+  ampoule build ./server --port 8080        makes server.img
+  ampoule run server.img -p 8080:8080       boots it here
+  ampoule test server.img --http /=200      boots it, asks it, stops it
+
+Exit codes: 0 yes, 1 no, 2 usage, 3 unsuitable app, 4 kit, 5 image,
+6 environment. `run` gives the app's own code.";
+
+#[derive(Subcommand)]
+enum Command {
+    Build(build::BuildArgs),
+    Run(run::RunArgs),
+    Test(test::TestArgs),
+    Inspect(inspect::InspectArgs),
+    Kit(kit::KitArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Parses the arguments, runs the command, tells what went wrong, once, and
+/// gives the exit code.
+#[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::new();
+    interrupt::install();
+    dispatch(cli.command, &ui)
+        .unwrap_or_else(|error| exit::report(&error, &ui))
+        .into()
+}
+
+fn dispatch(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
+    match command {
+        Command::Build(args) => build::run(args, ui),
+        Command::Run(args) => run::run(args, ui),
+        Command::Test(args) => test::run(args, ui),
+        Command::Inspect(args) => inspect::run(args, ui),
+        Command::Kit(args) => kit::run(args, ui),
+        Command::Completions(args) => completions::run(args, ui),
+        Command::Man(args) => man::run(args, ui),
+    }
+}
+
+/// Help and the version go to standard output and are a success; what cannot be
+/// parsed is told on standard error. A reader that has gone away is no matter.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Yes.into()
+    }
+}
+
+/// The command line's definition, for completions and man pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command and every command of a command, by its path of names.
+    fn all_commands() -> Vec<(String, clap::Command)> {
+        fn walk(path: &str, command: &clap::Command, into: &mut Vec<(String, clap::Command)>) {
+            into.push((path.to_owned(), command.clone()));
+            for sub in command.get_subcommands() {
+                walk(&format!("{path} {}", sub.get_name()), sub, into);
+            }
+        }
+        let mut root = command();
+        root.build();
+        let mut all = Vec::new();
+        walk("ampoule", &root, &mut all);
+        all
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_eighty_columns() {
+        for (path, mut command) in all_commands() {
+            for help in [command.render_help(), command.render_long_help()] {
+                for line in help.to_string().lines() {
+                    assert!(line.chars().count() <= 80, "{path}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example() {
+        for (path, command) in all_commands() {
+            if path.contains(" help") {
+                continue;
+            }
+            assert!(command.get_about().is_some(), "{path} has no description");
+            let depth = path.split(' ').count();
+            assert!(
+                depth > 2 || command.get_after_help().is_some(),
+                "{path} has no example"
+            );
+        }
+    }
 }
