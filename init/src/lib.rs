@@ -1,3 +1,16 @@
 //! What PID 1 and its host agree on, and the parts of PID 1 that need no kernel.
+//!
+//! - [`wire`]: the configuration file that the host seals in and PID 1 reads.
+//! - [`report`]: the lines that PID 1 tells the host.
+//! - [`list`]: a short list that lives without a heap.
+//!
+//! Everything here takes bytes and gives values, so that it is tested on the host.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod list;
+pub mod report;
+pub mod wire;

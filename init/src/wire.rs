@@ -1,0 +1,520 @@
+//! The configuration of PID 1: a file in the initramfs, written by the host.
+//!
+//! The file is [`PATH`] in the guest. It holds the record [`HEADER`] and then one record
+//! per setting; every record is `key=value` ended by one NUL byte. Values are plain bytes
+//! without NUL, so that a path, an argument or a variable stands in the file exactly as
+//! the kernel takes it. `app` occurs once; `arg`, `env`, `nameserver` and `port` may
+//! repeat and keep their order; of any other key the last record counts.
+
+use core::fmt::{self, Write};
+use core::net::{IpAddr, Ipv4Addr};
+
+/// Where the file lies in the guest.
+pub const PATH: &str = "/ampoule/config";
+
+/// The first record: format and version.
+pub const HEADER: &[u8] = b"ampoule-config 1\0";
+
+/// How many ports an appliance can declare.
+pub const MAX_PORTS: usize = 32;
+
+/// How many name servers count: the limit of resolv.conf(5), `MAXNS`.
+pub const MAX_NAMESERVERS: usize = 3;
+
+/// The longest host name: sethostname(2), `__NEW_UTS_LEN`.
+pub const MAX_HOSTNAME: usize = 64;
+
+/// One record of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Setting<'a> {
+    /// `app`: path of the program in the guest, from the root.
+    App(&'a [u8]),
+    /// `arg`: one argument; the first is the program's `argv[0]`.
+    Arg(&'a [u8]),
+    /// `env`: one variable, `NAME=value`.
+    Env(&'a [u8]),
+    /// `workdir`: directory that the program starts in.
+    Workdir(&'a [u8]),
+    /// `uid`: user that the program runs as.
+    Uid(u32),
+    /// `gid`: group that the program runs as.
+    Gid(u32),
+    /// `hostname`: at most [`MAX_HOSTNAME`] bytes.
+    Hostname(&'a [u8]),
+    /// `network`: how the machine gets its addresses.
+    Network(Network),
+    /// `nameserver`: with a static network the name servers, else added after DHCP's.
+    Nameserver(IpAddr),
+    /// `port`: a TCP port that the program is expected to listen on; not 0.
+    Port(u16),
+    /// `on-exit`: what follows the end of the program, or of PID 1 itself.
+    OnExit(OnExit),
+    /// `grace`: seconds between SIGTERM and SIGKILL.
+    Grace(u32),
+    /// `dhcp-wait`: seconds that the program waits for an address before it starts
+    /// without; 0 means for ever.
+    DhcpWait(u32),
+}
+
+/// How the machine gets its IPv4 address. IPv6 configures itself from router
+/// advertisements, except with `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// `dhcp`
+    Dhcp,
+    /// `none`: loopback alone.
+    None,
+    /// `static ADDRESS/PREFIX [GATEWAY]`
+    Static {
+        /// The machine's address.
+        address: Ipv4Addr,
+        /// Length of the network prefix in bits, 0 to 32.
+        prefix: u8,
+        /// Router of the default route, if there is one.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// What PID 1 does when there is nothing left to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExit {
+    /// `poweroff`
+    PowerOff,
+    /// `reboot`
+    Reboot,
+}
+
+/// Why a value cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NulInValue;
+
+impl fmt::Display for NulInValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of the configuration holds a NUL byte; remove it")
+    }
+}
+
+impl core::error::Error for NulInValue {}
+
+/// Writes one record, with its NUL, to `out`. A value with a NUL byte inside would read
+/// back as two records: it is refused, and nothing is written.
+pub fn encode(setting: &Setting<'_>, out: &mut dyn FnMut(&[u8])) -> Result<(), NulInValue> {
+    let (key, value) = split(setting);
+    if let Value::Bytes(bytes) = value {
+        if bytes.contains(&0) {
+            return Err(NulInValue);
+        }
+    }
+    out(key.as_bytes());
+    out(b"=");
+    match value {
+        Value::Bytes(bytes) => out(bytes),
+        Value::Number(number) => text(out, format_args!("{number}")),
+        Value::Address(address) => text(out, format_args!("{address}")),
+        Value::Network(network) => text(out, format_args!("{network}")),
+    }
+    out(b"\0");
+    Ok(())
+}
+
+/// What a setting's value is written as.
+enum Value<'a> {
+    Bytes(&'a [u8]),
+    Number(u32),
+    Address(IpAddr),
+    Network(Network),
+}
+
+fn split<'a>(setting: &Setting<'a>) -> (&'static str, Value<'a>) {
+    match *setting {
+        Setting::App(path) => ("app", Value::Bytes(path)),
+        Setting::Arg(arg) => ("arg", Value::Bytes(arg)),
+        Setting::Env(variable) => ("env", Value::Bytes(variable)),
+        Setting::Workdir(path) => ("workdir", Value::Bytes(path)),
+        Setting::Uid(uid) => ("uid", Value::Number(uid)),
+        Setting::Gid(gid) => ("gid", Value::Number(gid)),
+        Setting::Hostname(name) => ("hostname", Value::Bytes(name)),
+        Setting::Network(network) => ("network", Value::Network(network)),
+        Setting::Nameserver(address) => ("nameserver", Value::Address(address)),
+        Setting::Port(port) => ("port", Value::Number(port.into())),
+        Setting::OnExit(policy) => ("on-exit", Value::Bytes(policy.as_str().as_bytes())),
+        Setting::Grace(seconds) => ("grace", Value::Number(seconds)),
+        Setting::DhcpWait(seconds) => ("dhcp-wait", Value::Number(seconds)),
+    }
+}
+
+fn text(out: &mut dyn FnMut(&[u8]), args: fmt::Arguments<'_>) {
+    struct Out<'o>(&'o mut dyn FnMut(&[u8]));
+    impl Write for Out<'_> {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            (self.0)(s.as_bytes());
+            Ok(())
+        }
+    }
+    // numbers and addresses never fail to format, nor does this writer
+    let _ = Out(out).write_fmt(args);
+}
+
+impl OnExit {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnExit::PowerOff => "poweroff",
+            OnExit::Reboot => "reboot",
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Network::Dhcp => f.write_str("dhcp"),
+            Network::None => f.write_str("none"),
+            Network::Static {
+                address,
+                prefix,
+                gateway: None,
+            } => {
+                write!(f, "static {address}/{prefix}")
+            }
+            Network::Static {
+                address,
+                prefix,
+                gateway: Some(gateway),
+            } => {
+                write!(f, "static {address}/{prefix} {gateway}")
+            }
+        }
+    }
+}
+
+/// Why a configuration was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// The record that it was found in: 0 is the header.
+    pub record: usize,
+    /// What is wrong with it.
+    pub what: What,
+}
+
+/// What can be wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// The file does not begin with [`HEADER`].
+    Header,
+    /// The last record has no NUL: the file was cut.
+    Cut,
+    /// A record without `=`.
+    NoEqualsSign,
+    /// A key that this version does not know.
+    UnknownKey,
+    /// A value that the key does not take.
+    BadValue,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            What::Header => "is not the header of a configuration of version 1",
+            What::Cut => "is cut short",
+            What::NoEqualsSign => "has no equals sign",
+            What::UnknownKey => "has an unknown key",
+            What::BadValue => "has a bad value",
+        };
+        write!(f, "record {} of the configuration {what}", self.record)
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// The settings of a configuration file, in its order. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Settings<'a> {
+    rest: &'a [u8],
+    record: usize,
+}
+
+/// Checks the header of `file` and gives its settings.
+///
+/// # Errors
+/// [`What::Header`] when this is not a configuration, or one of another version.
+pub fn parse(file: &[u8]) -> Result<Settings<'_>, ParseError> {
+    match file.strip_prefix(HEADER) {
+        Some(rest) => Ok(Settings { rest, record: 0 }),
+        None => Err(ParseError {
+            record: 0,
+            what: What::Header,
+        }),
+    }
+}
+
+impl<'a> Iterator for Settings<'a> {
+    type Item = Result<Setting<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.record += 1;
+        let found = match self.rest.iter().position(|byte| *byte == 0) {
+            Some(end) => {
+                let record = &self.rest[..end];
+                self.rest = &self.rest[end + 1..];
+                read(record)
+            }
+            None => Err(What::Cut),
+        };
+        Some(found.map_err(|what| {
+            self.rest = &[];
+            ParseError {
+                record: self.record,
+                what,
+            }
+        }))
+    }
+}
+
+fn read(record: &[u8]) -> Result<Setting<'_>, What> {
+    let equals = record
+        .iter()
+        .position(|byte| *byte == b'=')
+        .ok_or(What::NoEqualsSign)?;
+    let (key, value) = (&record[..equals], &record[equals + 1..]);
+    let setting = match key {
+        b"app" => rooted(value).map(Setting::App),
+        b"arg" => Some(Setting::Arg(value)),
+        b"env" => variable(value).map(Setting::Env),
+        b"workdir" => rooted(value).map(Setting::Workdir),
+        b"uid" => number(value).map(Setting::Uid),
+        b"gid" => number(value).map(Setting::Gid),
+        b"hostname" => hostname(value).map(Setting::Hostname),
+        b"network" => network(value).map(Setting::Network),
+        b"nameserver" => word(value).map(Setting::Nameserver),
+        b"port" => word(value).filter(|port| *port != 0).map(Setting::Port),
+        b"on-exit" => on_exit(value).map(Setting::OnExit),
+        b"grace" => number(value).map(Setting::Grace),
+        b"dhcp-wait" => number(value).map(Setting::DhcpWait),
+        _ => return Err(What::UnknownKey),
+    };
+    setting.ok_or(What::BadValue)
+}
+
+fn rooted(value: &[u8]) -> Option<&[u8]> {
+    value.starts_with(b"/").then_some(value)
+}
+
+fn variable(value: &[u8]) -> Option<&[u8]> {
+    let name = value.iter().position(|byte| *byte == b'=')?;
+    (name > 0).then_some(value)
+}
+
+fn hostname(value: &[u8]) -> Option<&[u8]> {
+    (1..=MAX_HOSTNAME).contains(&value.len()).then_some(value)
+}
+
+fn word<T: core::str::FromStr>(value: &[u8]) -> Option<T> {
+    core::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Decimal digits alone: `FromStr` would take a sign as well.
+fn number(value: &[u8]) -> Option<u32> {
+    value
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| word(value))
+        .flatten()
+}
+
+fn on_exit(value: &[u8]) -> Option<OnExit> {
+    [OnExit::PowerOff, OnExit::Reboot]
+        .into_iter()
+        .find(|one| one.as_str().as_bytes() == value)
+}
+
+fn network(value: &[u8]) -> Option<Network> {
+    match value {
+        b"dhcp" => return Some(Network::Dhcp),
+        b"none" => return Some(Network::None),
+        _ => {}
+    }
+    let mut words = core::str::from_utf8(value)
+        .ok()?
+        .strip_prefix("static ")?
+        .split(' ');
+    let (address, prefix) = words.next()?.split_once('/')?;
+    let prefix = number(prefix.as_bytes()).filter(|bits| *bits <= 32)?;
+    let gateway = match words.next() {
+        Some(gateway) => Some(gateway.parse().ok()?),
+        None => None,
+    };
+    if words.next().is_some() {
+        return None;
+    }
+    Some(Network::Static {
+        address: address.parse().ok()?,
+        prefix: u8::try_from(prefix).ok()?,
+        gateway,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn every_setting() -> Vec<Setting<'static>> {
+        let address = Ipv4Addr::new(10, 0, 2, 15);
+        let gateway = Some(Ipv4Addr::new(10, 0, 2, 2));
+        [
+            Setting::App(b"/app/caddy"),
+            Setting::Arg(b"caddy"),
+            Setting::Arg(b""),
+            Setting::Arg(b"a=b c\n\xff"),
+            Setting::Env(b"A="),
+            Setting::Env(b"B=x=y"),
+            Setting::Workdir(b"/"),
+            Setting::Uid(65532),
+            Setting::Gid(u32::MAX),
+            Setting::Hostname(b"web-1"),
+            Setting::Network(Network::Dhcp),
+            Setting::Network(Network::None),
+            Setting::Network(Network::Static {
+                address,
+                prefix: 24,
+                gateway,
+            }),
+            Setting::Network(Network::Static {
+                address,
+                prefix: 32,
+                gateway: None,
+            }),
+            Setting::Nameserver(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1))),
+            Setting::Nameserver("2001:db8::53".parse().unwrap()),
+            Setting::Port(80),
+            Setting::Port(65535),
+            Setting::OnExit(OnExit::PowerOff),
+            Setting::OnExit(OnExit::Reboot),
+            Setting::Grace(10),
+            Setting::DhcpWait(0),
+        ]
+        .to_vec()
+    }
+
+    fn written(settings: &[Setting<'_>]) -> Vec<u8> {
+        let mut file = HEADER.to_vec();
+        for setting in settings {
+            encode(setting, &mut |bytes| file.extend_from_slice(bytes)).unwrap();
+        }
+        file
+    }
+
+    fn one(record: &[u8]) -> Result<Setting<'_>, What> {
+        read(record)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let settings = every_setting();
+        let file = written(&settings);
+        let back: Result<Vec<_>, _> = parse(&file).unwrap().collect();
+        assert_eq!(back.unwrap(), settings);
+    }
+
+    #[test]
+    fn the_bytes_are_these() {
+        let file = written(&[Setting::App(b"/app/x"), Setting::Port(80)]);
+        assert_eq!(file, b"ampoule-config 1\0app=/app/x\0port=80\0");
+    }
+
+    #[test]
+    fn a_value_with_a_nul_is_refused_and_nothing_written() {
+        let mut file = Vec::new();
+        let bad = Setting::Arg(b"a\0uid=0");
+        assert_eq!(
+            encode(&bad, &mut |b| file.extend_from_slice(b)),
+            Err(NulInValue)
+        );
+        assert!(file.is_empty());
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let error = parse(b"ampoule-config 2\0app=/x\0").unwrap_err();
+        assert_eq!(
+            error,
+            ParseError {
+                record: 0,
+                what: What::Header
+            }
+        );
+        assert!(parse(b"").is_err());
+    }
+
+    #[test]
+    fn every_cut_of_a_file_is_an_error_or_a_shorter_list() {
+        let file = written(&every_setting());
+        for end in HEADER.len()..file.len() {
+            let found: Vec<_> = parse(&file[..end]).unwrap().collect();
+            let whole = end == HEADER.len() || file[end - 1] == 0;
+            let last_is_cut = matches!(
+                found.last(),
+                Some(Err(ParseError {
+                    what: What::Cut,
+                    ..
+                }))
+            );
+            assert_eq!(last_is_cut, !whole, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn bad_records_are_told_apart() {
+        assert_eq!(one(b"app"), Err(What::NoEqualsSign));
+        assert_eq!(one(b""), Err(What::NoEqualsSign));
+        assert_eq!(one(b"shell=yes"), Err(What::UnknownKey));
+        for bad in [
+            &b"app=caddy"[..],
+            b"workdir=",
+            b"env=novalue",
+            b"env==x",
+            b"uid=-1",
+            b"uid=+1",
+            b"uid=4294967296",
+            b"uid=",
+            b"hostname=",
+            b"network=",
+            b"network=static",
+            b"network=static 10.0.0.1",
+            b"network=static 10.0.0.1/33",
+            b"network=static 10.0.0.1/24 10.0.0.2 x",
+            b"nameserver=dns.example",
+            b"port=0",
+            b"port=65536",
+            b"on-exit=shrug",
+            b"grace=1.5",
+        ] {
+            assert_eq!(one(bad), Err(What::BadValue), "{}", bad.escape_ascii());
+        }
+        assert_eq!(
+            one(&[b"hostname=".as_slice(), &[b'a'; 65]].concat()),
+            Err(What::BadValue)
+        );
+    }
+
+    #[test]
+    fn an_error_names_its_record_and_ends_the_list() {
+        let mut settings = parse(b"ampoule-config 1\0port=1\0port=x\0port=2\0").unwrap();
+        assert_eq!(settings.next(), Some(Ok(Setting::Port(1))));
+        let error = settings.next().unwrap().unwrap_err();
+        assert_eq!(
+            error,
+            ParseError {
+                record: 2,
+                what: What::BadValue
+            }
+        );
+        assert_eq!(settings.next(), None);
+    }
+}
