@@ -29,6 +29,12 @@ impl Digest {
         Ok(Digest(hasher.finalize().into()))
     }
 
+    /// A digest computed elsewhere.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
     /// The raw 32 bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {

@@ -1,0 +1,121 @@
+//! zstd around the archive.
+
+use std::io::{self, Read, Write};
+use std::thread;
+
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+use zstd::zstd_safe::{CParameter, DParameter};
+
+use crate::units::Bytes;
+
+use super::entry::{Entry, Written};
+use super::error::InitramfsError;
+use super::newc;
+use super::tree::Tree;
+
+/// The compression level that builds use.
+pub const DEFAULT_LEVEL: i32 = 3;
+
+/// The most window that a reader accepts: the kernel's own limit
+/// (lib/decompress_unzstd.c, ZSTD_WINDOWSIZE_MAX, 128 MiB).
+const MAX_WINDOW_LOG: u32 = 27;
+/// Window of what is written, 2 MiB: the guest holds it in memory beside
+/// everything else while it unpacks.
+const WINDOW_LOG: u32 = 21;
+/// Bytes that one thread compresses at a time. It bounds memory, and is part
+/// of what decides the output: it may not follow the number of cores.
+const JOB_SIZE: u32 = 4 << 20;
+/// More threads than this cost memory and win little.
+const MAX_WORKERS: usize = 8;
+
+/// What was packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The archive inside, and its entries.
+    pub archive: Written,
+    /// Length of the compressed archive.
+    pub len: Bytes,
+}
+
+/// Writes the tree as a zstd-compressed newc archive with a content checksum.
+/// The same tree gives the same bytes, whatever the number of cores.
+///
+/// # Errors
+/// As for [`super::write`].
+pub fn pack(tree: &Tree, out: impl Write, level: i32) -> Result<Packed, InitramfsError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    pack_with(tree, out, level, cores)
+}
+
+pub(super) fn pack_with(
+    tree: &Tree,
+    out: impl Write,
+    level: i32,
+    cores: usize,
+) -> Result<Packed, InitramfsError> {
+    let mut out = Tally {
+        inner: out,
+        count: 0,
+    };
+    let mut encoder = encoder(&mut out, tree, level, cores).map_err(InitramfsError::Write)?;
+    let archive = newc::write(tree, &mut encoder)?;
+    encoder
+        .finish()
+        .and_then(Write::flush)
+        .map_err(InitramfsError::Write)?;
+    let len = Bytes(out.count);
+    Ok(Packed { archive, len })
+}
+
+fn encoder<W: Write>(
+    out: W,
+    tree: &Tree,
+    level: i32,
+    cores: usize,
+) -> io::Result<Encoder<'static, W>> {
+    let workers = u32::try_from(cores.clamp(1, MAX_WORKERS)).unwrap_or(1);
+    let len = newc::archive_len(tree).0;
+    let mut encoder = Encoder::new(out, level)?;
+    encoder.include_checksum(true)?;
+    // zstd also checks at the end that the archive has this very length
+    encoder.set_pledged_src_size(Some(len))?;
+    // a small archive gets a small window, and the guest spends no more
+    let window = len.next_power_of_two().ilog2().clamp(10, WINDOW_LOG);
+    encoder.set_parameter(CParameter::WindowLog(window))?;
+    // one worker and many give the same bytes; none gives others
+    encoder.set_parameter(CParameter::NbWorkers(workers))?;
+    encoder.set_parameter(CParameter::JobSize(JOB_SIZE))?;
+    Ok(encoder)
+}
+
+/// Reads what a compressed archive holds, without keeping any content.
+///
+/// # Errors
+/// It is no zstd stream or no newc archive, is cut off or corrupt, or unpacks
+/// to more than [`super::MAX_UNPACKED`] or [`super::MAX_ENTRIES`].
+pub fn read(packed: impl Read) -> Result<Vec<Entry>, InitramfsError> {
+    let mut decoder = Decoder::new(packed).map_err(InitramfsError::Read)?;
+    decoder
+        .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
+        .map_err(InitramfsError::Read)?;
+    newc::read(decoder)
+}
+
+/// A writer that counts.
+struct Tally<W> {
+    inner: W,
+    count: u64,
+}
+
+impl<W: Write> Write for Tally<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buf)?;
+        self.count += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
