@@ -1,1 +1,4 @@
-//! boot
+//! What starts the machine: the unified kernel image, and what finds its
+//! parts without UEFI.
+
+pub mod uki;
