@@ -1,0 +1,622 @@
+//! rtnetlink(7): requests to the kernel for links, addresses and routes, and its answers, as
+//! bytes. Numbers are in the machine's order; constants are those of Linux,
+//! include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,if}.h.
+
+use super::{Mac, Route, mask};
+use core::net::Ipv4Addr;
+
+/// Length of `struct nlmsghdr`.
+const HEADER_LEN: usize = 16;
+/// No request is longer.
+const MAX_REQUEST: usize = 96;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_ACK: u16 = 0x4;
+const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_REPLACE: u16 = 0x100;
+const NLM_F_CREATE: u16 = 0x400;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const IFA_CACHEINFO: u16 = 6;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+
+const AF_INET: u8 = 2;
+/// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK` (include/uapi/linux/if_arp.h).
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
+const IFF_UP: u32 = 0x1;
+/// The driver has carrier.
+const IFF_LOWER_UP: u32 = 0x1_0000;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_STATIC: u8 = 4;
+const RTPROT_DHCP: u8 = 16;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+const RTNH_F_ONLINK: u32 = 4;
+
+/// The multicast group of link events (`RTMGRP_LINK`), as the socket's address takes it.
+pub const GROUP_LINK: u32 = 1;
+
+/// The number of an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Index(pub u32);
+
+/// The longest name of an interface (`IFNAMSIZ` with its NUL).
+pub const MAX_NAME: usize = 16;
+
+/// An interface as the kernel describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// Its number.
+    pub index: Index,
+    /// What kind of device it is.
+    pub kind: LinkKind,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// Whether the driver has carrier.
+    pub carrier: bool,
+    /// Its name, without the NUL.
+    pub name: &'a [u8],
+    /// Its Ethernet address; zero where it has none of six bytes.
+    pub mac: Mac,
+    /// Bytes of the largest packet.
+    pub mtu: u32,
+}
+
+/// Kinds of interface, as far as they are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// `lo`
+    Loopback,
+    /// Whatever looks like Ethernet.
+    Ethernet,
+    /// Tunnels and the like.
+    Other,
+}
+
+/// A message of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// The interface is there, or has changed.
+    Link(Link<'a>),
+    /// The interface is gone.
+    LinkGone(Index),
+    /// The request with this sequence number was carried out (0) or failed (an error number).
+    Done {
+        /// The request's sequence number.
+        sequence: u32,
+        /// 0 or an error number, positive.
+        errno: i32,
+    },
+    /// Something else.
+    Other,
+}
+
+/// The messages in one datagram of the kernel, up to the first malformed one.
+#[derive(Clone, Copy, Debug)]
+pub struct Messages<'a>(&'a [u8]);
+
+impl<'a> Messages<'a> {
+    /// Reads a datagram.
+    #[must_use]
+    pub fn new(datagram: &'a [u8]) -> Self {
+        Self(datagram)
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let len = ne32(self.0, 0)? as usize;
+        let message = self.0.get(..len)?;
+        let body = message.get(HEADER_LEN..)?;
+        self.0 = self.0.get(aligned(len)..).unwrap_or_default();
+        let sequence = ne32(message, 8)?;
+        Some(match ne16(message, 4)? {
+            RTM_NEWLINK => link(body).map_or(Message::Other, Message::Link),
+            RTM_DELLINK => ne32(body, 4).map_or(Message::Other, |i| Message::LinkGone(Index(i))),
+            NLMSG_ERROR => Message::Done {
+                sequence,
+                // errors come as negative numbers
+                errno: i32::from_ne_bytes(*body.first_chunk()?).saturating_neg(),
+            },
+            NLMSG_DONE => Message::Done { sequence, errno: 0 },
+            _ => Message::Other,
+        })
+    }
+}
+
+/// Reads a `struct ifinfomsg` and its attributes.
+fn link(body: &[u8]) -> Option<Link<'_>> {
+    let flags = ne32(body, 8)?;
+    let mut link = Link {
+        index: Index(ne32(body, 4)?),
+        kind: match ne16(body, 2)? {
+            ARPHRD_ETHER => LinkKind::Ethernet,
+            ARPHRD_LOOPBACK => LinkKind::Loopback,
+            _ => LinkKind::Other,
+        },
+        up: flags & IFF_UP != 0,
+        carrier: flags & IFF_LOWER_UP != 0,
+        name: b"",
+        mac: Mac::default(),
+        mtu: 0,
+    };
+    let mut attributes = Attributes(body.get(16..)?);
+    for (kind, value) in &mut attributes {
+        match kind {
+            IFLA_IFNAME => link.name = value.split(|byte| *byte == 0).next()?,
+            IFLA_ADDRESS => {
+                if let Ok(mac) = value.try_into() {
+                    link.mac = Mac(mac);
+                }
+            }
+            IFLA_MTU => link.mtu = ne32(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+/// The attributes of a message, up to the first malformed one.
+struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let len = usize::from(ne16(self.0, 0)?);
+        let kind = ne16(self.0, 2)?;
+        let value = self.0.get(4..len)?;
+        self.0 = self.0.get(aligned(len)..).unwrap_or_default();
+        Some((kind, value))
+    }
+}
+
+fn ne16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn ne32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Messages and attributes begin at multiples of four bytes.
+const fn aligned(len: usize) -> usize {
+    len.saturating_add(3) & !3
+}
+
+/// An IPv4 address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Bits of it that name the network.
+    pub prefix: u8,
+    /// Seconds it may be used; `u32::MAX` is for ever.
+    pub seconds: u32,
+}
+
+/// Who put a route in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration.
+    Static,
+    /// A lease.
+    Dhcp,
+}
+
+/// A request in the making.
+pub struct Request {
+    bytes: [u8; MAX_REQUEST],
+    len: usize,
+}
+
+impl Request {
+    /// Asks for all interfaces.
+    #[must_use]
+    pub fn list_links(sequence: u32) -> Self {
+        let mut request = Self::new(RTM_GETLINK, NLM_F_DUMP, sequence);
+        request.link_header(Index(0), 0, 0);
+        request.done()
+    }
+
+    /// Brings an interface up.
+    #[must_use]
+    pub fn set_up(index: Index, sequence: u32) -> Self {
+        let mut request = Self::new(RTM_NEWLINK, NLM_F_ACK, sequence);
+        request.link_header(index, IFF_UP, IFF_UP);
+        request.done()
+    }
+
+    /// Sets the largest packet of an interface, in bytes.
+    #[must_use]
+    pub fn set_mtu(index: Index, mtu: u32, sequence: u32) -> Self {
+        let mut request = Self::new(RTM_NEWLINK, NLM_F_ACK, sequence);
+        request.link_header(index, 0, 0);
+        request.attribute(IFLA_MTU, &mtu.to_ne_bytes());
+        request.done()
+    }
+
+    /// Gives an interface an address, or the address it has another lifetime.
+    #[must_use]
+    pub fn set_address(index: Index, address: &Address, sequence: u32) -> Self {
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        let mut request = Self::new(RTM_NEWADDR, flags, sequence);
+        request.address(index, address);
+        // preferred, valid; creation and change are the kernel's own
+        let seconds = address.seconds.to_ne_bytes();
+        let mut cache = [0; 16];
+        cache[..4].copy_from_slice(&seconds);
+        cache[4..8].copy_from_slice(&seconds);
+        request.attribute(IFA_CACHEINFO, &cache);
+        request.done()
+    }
+
+    /// Takes an address from an interface, and the routes that hang on it.
+    #[must_use]
+    pub fn remove_address(index: Index, address: &Address, sequence: u32) -> Self {
+        let mut request = Self::new(RTM_DELADDR, NLM_F_ACK, sequence);
+        request.address(index, address);
+        request.done()
+    }
+
+    /// Puts a route in, or in the place of one to the same destination with the same metric.
+    /// `source` is the address that packets of this route come from.
+    #[must_use]
+    pub fn set_route(
+        index: Index,
+        route: &Route,
+        source: Option<Ipv4Addr>,
+        metric: u32,
+        origin: Origin,
+        sequence: u32,
+    ) -> Self {
+        let scope = match route.gateway {
+            Some(_) => RT_SCOPE_UNIVERSE,
+            None => RT_SCOPE_LINK,
+        };
+        let mut request = Self::route(route.prefix, scope, origin, sequence);
+        request.put(&if route.onlink { RTNH_F_ONLINK } else { 0 }.to_ne_bytes());
+        if route.prefix > 0 {
+            request.attribute(RTA_DST, &route.destination.octets());
+        }
+        if let Some(gateway) = route.gateway {
+            request.attribute(RTA_GATEWAY, &gateway.octets());
+        }
+        if let Some(source) = source {
+            request.attribute(RTA_PREFSRC, &source.octets());
+        }
+        request.over(index, metric)
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn new(kind: u16, flags: u16, sequence: u32) -> Self {
+        let mut request = Self {
+            bytes: [0; MAX_REQUEST],
+            len: 0,
+        };
+        // the length, put in at the end
+        request.put(&[0; 4]);
+        request.put(&kind.to_ne_bytes());
+        request.put(&(flags | NLM_F_REQUEST).to_ne_bytes());
+        request.put(&sequence.to_ne_bytes());
+        // to the kernel from a port of its choice
+        request.put(&[0; 4]);
+        request
+    }
+
+    /// `struct ifinfomsg`
+    fn link_header(&mut self, index: Index, flags: u32, change: u32) {
+        self.put(&[0; 4]);
+        self.put(&index.0.to_ne_bytes());
+        self.put(&flags.to_ne_bytes());
+        self.put(&change.to_ne_bytes());
+    }
+
+    /// `struct ifaddrmsg` and the address itself.
+    fn address(&mut self, index: Index, address: &Address) {
+        // no flags, the scope of all the world
+        self.put(&[AF_INET, address.prefix, 0, 0]);
+        self.put(&index.0.to_ne_bytes());
+        self.attribute(IFA_LOCAL, &address.ip.octets());
+        self.attribute(IFA_ADDRESS, &address.ip.octets());
+        // networks of one or two addresses have no broadcast (RFC 3021)
+        if address.prefix < 31 {
+            let broadcast = address.ip.to_bits() | !mask(address.prefix);
+            self.attribute(IFA_BROADCAST, &broadcast.to_be_bytes());
+        }
+    }
+
+    /// `struct rtmsg`, all but its flags.
+    fn route(prefix: u8, scope: u8, origin: Origin, sequence: u32) -> Self {
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        let mut request = Self::new(RTM_NEWROUTE, flags, sequence);
+        let protocol = match origin {
+            Origin::Static => RTPROT_STATIC,
+            Origin::Dhcp => RTPROT_DHCP,
+        };
+        request.put(&[AF_INET, prefix, 0, 0]);
+        request.put(&[RT_TABLE_MAIN, protocol, scope, RTN_UNICAST]);
+        request
+    }
+
+    /// The interface and metric of a route, its last attributes.
+    fn over(mut self, index: Index, metric: u32) -> Self {
+        self.attribute(RTA_OIF, &index.0.to_ne_bytes());
+        self.attribute(RTA_PRIORITY, &metric.to_ne_bytes());
+        self.done()
+    }
+
+    /// Writes the request's length into its header.
+    fn done(mut self) -> Self {
+        // at most MAX_REQUEST
+        let len = (self.len as u32).to_ne_bytes();
+        if let Some(place) = self.bytes.first_chunk_mut() {
+            *place = len;
+        }
+        self
+    }
+
+    /// Every attribute here is a multiple of four bytes long.
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        // at most 4 + 16
+        let len = (value.len() + 4) as u16;
+        self.put(&len.to_ne_bytes());
+        self.put(&kind.to_ne_bytes());
+        self.put(value);
+    }
+
+    /// The longest request, a host route over a gateway, has 68 bytes: there is always room.
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::dhcp::testing::Noise;
+    use std::vec::Vec;
+
+    const ETH: Index = Index(2);
+
+    /// A message as the kernel of a little-endian machine sends it.
+    fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::from((16 + body.len() as u32).to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(sequence.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::from((4 + value.len() as u16).to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn eth0(flags: u32) -> Vec<u8> {
+        let mut body = std::vec![0, 0, 1, 0, 2, 0, 0, 0];
+        body.extend(flags.to_le_bytes());
+        body.extend([0; 4]);
+        body.extend(attribute(3, b"eth0\0"));
+        body.extend(attribute(13, &[0; 4]));
+        body.extend(attribute(4, &1500u32.to_le_bytes()));
+        body.extend(attribute(1, &[0x52, 0x54, 0, 1, 2, 3]));
+        body
+    }
+
+    #[test]
+    fn links_are_read() {
+        let mut datagram = message(16, 1, &eth0(0x1_0043));
+        datagram.extend(message(16, 1, &eth0(0x1002)));
+        let mut lo = eth0(0x1_0049);
+        lo[2..8].copy_from_slice(&[4, 3, 1, 0, 0, 0]);
+        datagram.extend(message(16, 1, &lo));
+        datagram.extend(message(17, 0, &eth0(0)));
+        datagram.extend(message(3, 1, &[0; 4]));
+        let found: Vec<_> = Messages::new(&datagram).collect();
+        let up = Link {
+            index: ETH,
+            kind: LinkKind::Ethernet,
+            up: true,
+            carrier: true,
+            name: b"eth0",
+            mac: Mac([0x52, 0x54, 0, 1, 2, 3]),
+            mtu: 1500,
+        };
+        assert_eq!(found[0], Message::Link(up));
+        let down = Link {
+            up: false,
+            carrier: false,
+            ..up
+        };
+        assert_eq!(found[1], Message::Link(down));
+        let Message::Link(lo) = found[2] else {
+            panic!("{:?}", found[2]);
+        };
+        assert_eq!((lo.kind, lo.index), (LinkKind::Loopback, Index(1)));
+        assert_eq!(found[3], Message::LinkGone(ETH));
+        let end = Message::Done {
+            sequence: 1,
+            errno: 0,
+        };
+        assert_eq!(found[4..], [end]);
+    }
+
+    #[test]
+    fn answers_to_requests_are_read() {
+        for (raw, errno) in [(0i32, 0), (-17, 17), (i32::MIN, i32::MAX)] {
+            let datagram = message(2, 9, &raw.to_le_bytes());
+            let expected = Message::Done { sequence: 9, errno };
+            assert_eq!(Messages::new(&datagram).next(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_interface_without_ethernet_address_has_none() {
+        let mut body = eth0(0);
+        body.truncate(16);
+        body.extend(attribute(1, &[0xfe; 20]));
+        let datagram = message(16, 0, &body);
+        let Some(Message::Link(link)) = Messages::new(&datagram).next() else {
+            panic!();
+        };
+        assert_eq!(link.mac, Mac::default());
+    }
+
+    #[test]
+    fn cut_and_bent_datagrams_are_survived() {
+        let mut whole = message(16, 1, &eth0(1));
+        whole.extend(message(2, 9, &[0; 20]));
+        for len in 0..whole.len() {
+            assert!(Messages::new(&whole[..len]).count() <= 2);
+        }
+        let mut noise = Noise::new(6);
+        for _ in 0..20_000 {
+            let mut bent = whole.clone();
+            for _ in 0..=noise.below(4) {
+                let at = noise.below(bent.len());
+                bent[at] = noise.next() as u8;
+            }
+            // every message takes at least its header, so this ends
+            assert!(Messages::new(&bent).count() <= whole.len() / 16);
+        }
+    }
+
+    // What `strace -e trace=sendto ip …` shows for the same deeds, apart from flags and order.
+
+    #[test]
+    fn requests_for_links() {
+        let list = Request::list_links(1);
+        assert_eq!(
+            list.as_bytes(),
+            [
+                &[32, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0][..],
+                &[0; 16],
+            ]
+            .concat()
+        );
+        let up = Request::set_up(ETH, 2);
+        assert_eq!(
+            up.as_bytes(),
+            [
+                &[32, 0, 0, 0, 16, 0, 5, 0, 2, 0, 0, 0, 0, 0, 0, 0][..],
+                &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0],
+            ]
+            .concat()
+        );
+        let mtu = Request::set_mtu(ETH, 1460, 3);
+        assert_eq!(
+            mtu.as_bytes()[16..],
+            [
+                0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 4, 0, 0xb4, 5, 0, 0
+            ]
+        );
+    }
+
+    #[test]
+    fn requests_for_addresses() {
+        let address = Address {
+            ip: "10.0.2.15".parse().unwrap(),
+            prefix: 24,
+            seconds: 3600,
+        };
+        let set = Request::set_address(ETH, &address, 4);
+        assert_eq!(
+            set.as_bytes(),
+            [
+                &[68, 0, 0, 0, 20, 0, 5, 5, 4, 0, 0, 0, 0, 0, 0, 0][..],
+                &[2, 24, 0, 0, 2, 0, 0, 0],
+                &[8, 0, 2, 0, 10, 0, 2, 15, 8, 0, 1, 0, 10, 0, 2, 15],
+                &[8, 0, 4, 0, 10, 0, 2, 255],
+                &[20, 0, 6, 0, 16, 14, 0, 0, 16, 14, 0, 0],
+                &[0; 8],
+            ]
+            .concat()
+        );
+        let remove = Request::remove_address(ETH, &address, 5);
+        assert_eq!(
+            remove.as_bytes()[..8],
+            [48, 0, 0, 0, 21, 0, 5, 0],
+            "no lifetime"
+        );
+        // a lone address has no broadcast
+        let lone = Address {
+            prefix: 32,
+            ..address
+        };
+        assert_eq!(Request::set_address(ETH, &lone, 6).as_bytes().len(), 60);
+    }
+
+    #[test]
+    fn requests_for_routes() {
+        let gateway = Ipv4Addr::new(10, 128, 0, 1);
+        let host = Route {
+            destination: gateway,
+            prefix: 32,
+            gateway: None,
+            onlink: false,
+        };
+        let set = Request::set_route(ETH, &host, None, 100, Origin::Dhcp, 8);
+        assert_eq!(
+            set.as_bytes(),
+            [
+                &[52, 0, 0, 0, 24, 0, 5, 5, 8, 0, 0, 0, 0, 0, 0, 0][..],
+                &[2, 32, 0, 0, 254, 16, 253, 1, 0, 0, 0, 0],
+                &[8, 0, 1, 0, 10, 128, 0, 1],
+                &[8, 0, 4, 0, 2, 0, 0, 0, 8, 0, 6, 0, 100, 0, 0, 0],
+            ]
+            .concat()
+        );
+        let default = Route {
+            onlink: true,
+            ..Route::default_over(gateway)
+        };
+        let own = Some(Ipv4Addr::new(10, 128, 0, 7));
+        let set = Request::set_route(ETH, &default, own, 100, Origin::Static, 9);
+        assert_eq!(
+            set.as_bytes()[16..],
+            [
+                &[2, 0, 0, 0, 254, 4, 0, 1, 4, 0, 0, 0][..],
+                &[8, 0, 5, 0, 10, 128, 0, 1, 8, 0, 7, 0, 10, 128, 0, 7],
+                &[8, 0, 4, 0, 2, 0, 0, 0, 8, 0, 6, 0, 100, 0, 0, 0],
+            ]
+            .concat()
+        );
+    }
+}
