@@ -14,6 +14,6 @@ mod tree;
 
 pub use entry::{Entry, Kind, Written};
 pub use error::{InitramfsError, TreeError};
-pub use newc::{MAX_ENTRIES, MAX_UNPACKED, write};
+pub use newc::{MAX_ENTRIES, MAX_UNPACKED, See, write};
 pub use pack::{DEFAULT_LEVEL, Packed, pack, read};
 pub use tree::{Content, Node, PAGE, Tree};

@@ -233,18 +233,25 @@ fn too_long() -> InitramfsError {
     InitramfsError::Corrupt("a file of 4 GiB or more does not fit the format".to_owned())
 }
 
+/// Is shown the content of files while they are read: the path, and a piece.
+pub type See<'s> = &'s mut dyn FnMut(&str, &[u8]);
+
 /// Reads the entries of a newc archive up to its trailer, hashing each file.
 /// After the trailer only zeros may follow: the kernel would unpack anything
 /// else, and an inspection must not miss it.
 ///
 /// # Errors
 /// The archive is cut off, malformed, or over [`MAX_UNPACKED`] or [`MAX_ENTRIES`].
-pub(super) fn read(archive: impl Read) -> Result<Vec<Entry>, InitramfsError> {
-    read_within(archive, MAX_UNPACKED)
+pub(super) fn read(archive: impl Read, see: See<'_>) -> Result<Vec<Entry>, InitramfsError> {
+    read_within(archive, MAX_UNPACKED, see)
 }
 
 /// As [`read`], with a limit of one's own on the unpacked bytes.
-pub(super) fn read_within(archive: impl Read, limit: u64) -> Result<Vec<Entry>, InitramfsError> {
+pub(super) fn read_within(
+    archive: impl Read,
+    limit: u64,
+    see: See<'_>,
+) -> Result<Vec<Entry>, InitramfsError> {
     let mut archive = Limited {
         inner: archive,
         left: limit,
@@ -252,7 +259,7 @@ pub(super) fn read_within(archive: impl Read, limit: u64) -> Result<Vec<Entry>, 
     let mut entries: Vec<Entry> = Vec::new();
     let mut seen = HashSet::new();
     let mut buffer = vec![0; CHUNK];
-    while let Some(entry) = read_entry(&mut archive, &mut buffer)? {
+    while let Some(entry) = read_entry(&mut archive, &mut buffer, see)? {
         if entries.len() == MAX_ENTRIES {
             return Err(InitramfsError::TooMany);
         }
@@ -275,6 +282,7 @@ pub(super) fn read_within(archive: impl Read, limit: u64) -> Result<Vec<Entry>, 
 fn read_entry(
     archive: &mut Limited<impl Read>,
     buffer: &mut [u8],
+    see: See<'_>,
 ) -> Result<Option<Entry>, InitramfsError> {
     let mut header = [0; HEADER];
     archive.read_exact(&mut header).map_err(read_error)?;
@@ -292,7 +300,10 @@ fn read_entry(
     }
     let mut entry = describe(&head)?;
     match entry.kind {
-        Kind::File => entry.sha256 = Some(hash(&mut reader, head.file_size(), buffer)?),
+        Kind::File => {
+            let mut see = |chunk: &[u8]| see(&entry.path, chunk);
+            entry.sha256 = Some(hash(&mut reader, head.file_size(), buffer, &mut see)?);
+        }
         Kind::Symlink => entry.target = Some(read_target(&mut reader, head.file_size())?),
         Kind::Dir | Kind::Char if head.file_size() > 0 => {
             return Err(corrupt(&format!("{} has content", entry.path)));
@@ -336,7 +347,12 @@ fn describe(head: &newc::Entry) -> Result<Entry, InitramfsError> {
 }
 
 /// The digest of an entry's content, which must all be there.
-fn hash(body: &mut impl Read, len: u32, buffer: &mut [u8]) -> Result<Digest, InitramfsError> {
+fn hash(
+    body: &mut impl Read,
+    len: u32,
+    buffer: &mut [u8],
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<Digest, InitramfsError> {
     let mut hasher = Sha256::new();
     let mut left = u64::from(len);
     while left > 0 {
@@ -347,6 +363,7 @@ fn hash(body: &mut impl Read, len: u32, buffer: &mut [u8]) -> Result<Digest, Ini
             Err(e) => return Err(read_error(e)),
         };
         hasher.update(&buffer[..got]);
+        see(&buffer[..got]);
         left = left.saturating_sub(got as u64);
     }
     Ok(digest_of(hasher))

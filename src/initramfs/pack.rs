@@ -11,7 +11,7 @@ use crate::units::Bytes;
 
 use super::entry::{Entry, Written};
 use super::error::InitramfsError;
-use super::newc;
+use super::newc::{self, See};
 use super::tree::Tree;
 
 /// The compression level that builds use.
@@ -89,17 +89,18 @@ fn encoder<W: Write>(
     Ok(encoder)
 }
 
-/// Reads what a compressed archive holds, without keeping any content.
+/// Reads what a compressed archive holds. Content is shown to `see`, piece by
+/// piece, and not kept.
 ///
 /// # Errors
 /// It is no zstd stream or no newc archive, is cut off or corrupt, or unpacks
 /// to more than [`super::MAX_UNPACKED`] or [`super::MAX_ENTRIES`].
-pub fn read(packed: impl Read) -> Result<Vec<Entry>, InitramfsError> {
+pub fn read(packed: impl Read, see: See<'_>) -> Result<Vec<Entry>, InitramfsError> {
     let mut decoder = Decoder::new(packed).map_err(InitramfsError::Read)?;
     decoder
         .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
         .map_err(InitramfsError::Read)?;
-    newc::read(decoder)
+    newc::read(decoder, see)
 }
 
 /// A writer that counts.

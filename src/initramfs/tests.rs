@@ -1,5 +1,6 @@
 //! Archives written, read back, cut, and filled with what does not belong.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
@@ -31,7 +32,10 @@ fn what_is_written_is_what_is_read() {
     let (bytes, written) = archive(&sample());
     assert_eq!(written.len, Bytes(bytes.len() as u64));
     assert_eq!(written.len, newc::archive_len(&sample()));
-    assert_eq!(newc::read(&bytes[..]).unwrap(), written.entries);
+    assert_eq!(
+        newc::read(&bytes[..], &mut |_, _| ()).unwrap(),
+        written.entries
+    );
     let paths: Vec<_> = written.entries.iter().map(|e| e.path.as_str()).collect();
     assert_eq!(
         paths,
@@ -126,7 +130,19 @@ fn the_bytes_do_not_depend_on_cores_or_on_the_order_of_building() {
         let mut out = Vec::new();
         let packed = pack_with(&tree, &mut out, DEFAULT_LEVEL, cores).unwrap();
         assert_eq!(packed.len, Bytes(out.len() as u64));
-        assert_eq!(read(&out[..]).unwrap(), packed.archive.entries);
+        let mut shown = BTreeMap::<String, Vec<u8>>::new();
+        let mut see = |path: &str, chunk: &[u8]| {
+            shown.entry(path.to_owned()).or_default().extend(chunk);
+        };
+        assert_eq!(read(&out[..], &mut see).unwrap(), packed.archive.entries);
+        for entry in packed
+            .archive
+            .entries
+            .iter()
+            .filter(|entry| entry.size.0 > 0)
+        {
+            assert_eq!(Some(Digest::of(&shown[&entry.path])), entry.sha256);
+        }
         Digest::of(&out)
     };
     let one = packed(1);
@@ -178,7 +194,8 @@ fn every_cut_and_every_flipped_byte_is_an_error_or_harmless() {
     let (bytes, _) = archive(&sample());
     for len in 0..bytes.len() {
         assert!(
-            newc::read(&bytes[..len]).is_err() || bytes[len..].iter().all(|&b| b == 0),
+            newc::read(&bytes[..len], &mut |_, _| ()).is_err()
+                || bytes[len..].iter().all(|&b| b == 0),
             "{len}"
         );
     }
@@ -186,7 +203,7 @@ fn every_cut_and_every_flipped_byte_is_an_error_or_harmless() {
         for flip in [1, 0x40, 0xff] {
             let mut bad = bytes.clone();
             bad[at] ^= flip;
-            let _ = newc::read(&bad[..]);
+            let _ = newc::read(&bad[..], &mut |_, _| ());
         }
     }
     let mut packed = Vec::new();
@@ -194,8 +211,8 @@ fn every_cut_and_every_flipped_byte_is_an_error_or_harmless() {
     for at in 0..packed.len() {
         let mut bad = packed.clone();
         bad[at] ^= 0x10;
-        let _ = read(&bad[..]);
-        assert!(read(&packed[..at]).is_err(), "cut at {at}");
+        let _ = read(&bad[..], &mut |_, _| ());
+        assert!(read(&packed[..at], &mut |_, _| ()).is_err(), "cut at {at}");
     }
 }
 
@@ -204,9 +221,9 @@ fn nothing_hides_behind_the_trailer() {
     let (bytes, _) = archive(&sample());
     let mut padded = bytes.clone();
     padded.resize(bytes.len() + 512, 0);
-    newc::read(&padded[..]).unwrap();
+    newc::read(&padded[..], &mut |_, _| ()).unwrap();
     let twice = [&padded[..], &bytes].concat();
-    let error = newc::read(&twice[..]).unwrap_err();
+    let error = newc::read(&twice[..], &mut |_, _| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the initramfs is corrupt: something follows its trailer"
@@ -223,14 +240,16 @@ fn bombs_and_traversals_are_refused() {
     };
     for name in ["../etc", "a/../b", "/abs", "", "a//b"] {
         let bad = [entry(name, 0), entry("TRAILER!!!", 0)].concat();
-        assert!(newc::read(&bad[..]).is_err(), "{name:?}");
+        assert!(newc::read(&bad[..], &mut |_, _| ()).is_err(), "{name:?}");
     }
     let twice = [entry("a", 0), entry("a", 0), entry("TRAILER!!!", 0)].concat();
-    let error = newc::read(&twice[..]).unwrap_err().to_string();
+    let error = newc::read(&twice[..], &mut |_, _| ())
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "the initramfs is corrupt: /a is in it twice");
     let mut huge_name = entry("a", 0);
     huge_name[94..102].copy_from_slice(b"ffffffff");
-    assert!(newc::read(&huge_name[..]).is_err());
+    assert!(newc::read(&huge_name[..], &mut |_, _| ()).is_err());
 
     // 20 GiB of zeros in a few KiB would take a minute to read: the limit is
     // tried on a reader that only claims to hold so much
@@ -245,7 +264,7 @@ fn bombs_and_traversals_are_refused() {
     }
     let endless = Zeros(archive(&Tree::new()).0);
     assert!(matches!(
-        newc::read_within(endless, 64 << 20),
+        newc::read_within(endless, 64 << 20, &mut |_, _| ()),
         Err(InitramfsError::TooLarge)
     ));
 }
@@ -253,10 +272,10 @@ fn bombs_and_traversals_are_refused() {
 #[test]
 fn garbage_is_no_archive() {
     for bytes in [&b""[..], b"hello", &[0; 600]] {
-        assert!(read(bytes).is_err());
-        assert!(newc::read(bytes).is_err());
+        assert!(read(bytes, &mut |_, _| ()).is_err());
+        assert!(newc::read(bytes, &mut |_, _| ()).is_err());
     }
     let mut compressed = zstd::Encoder::new(Vec::new(), 1).unwrap();
     compressed.write_all(b"not an archive at all").unwrap();
-    assert!(read(&compressed.finish().unwrap()[..]).is_err());
+    assert!(read(&compressed.finish().unwrap()[..], &mut |_, _| ()).is_err());
 }
