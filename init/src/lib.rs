@@ -3,7 +3,10 @@
 //! - [`wire`]: the configuration file that the host seals in and PID 1 reads.
 //! - [`report`]: the lines that PID 1 tells the host.
 //! - [`net`]: the formats and decisions of the network: DHCP, rtnetlink, resolv.conf.
-//! - [`list`]: a short list that lives without a heap.
+//! - [`screen`]: how the program's output and the reports share one console.
+//! - [`listen`]: which declared ports take connections.
+//! - [`device`]: what the kernel says of devices.
+//! - [`list`], [`time`]: a list that lives without a heap, and milliseconds.
 //!
 //! Everything here takes bytes and gives values, so that it is tested on the host.
 #![no_std]
@@ -12,7 +15,11 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod device;
 pub mod list;
+pub mod listen;
 pub mod net;
 pub mod report;
+pub mod screen;
+pub mod time;
 pub mod wire;

@@ -1,0 +1,126 @@
+//! The console: the program's output and the reports, in one stream that may be slow.
+
+use ampoule_init::screen::{LONGEST, Screen, Stream};
+
+use crate::queue::Queue;
+use crate::sys::fd::{Fd, Flags};
+use crate::sys::{fd, tty};
+
+/// Where a console may be, best first: the kernel's choice, the screen, and the kernel's
+/// log, which shows on whatever the kernel itself writes to.
+const PLACES: [(&core::ffi::CStr, Kind); 4] = [
+    (c"/dev/console", Kind::Terminal),
+    (c"/dev/tty0", Kind::Terminal),
+    (c"/dev/null", Kind::Nowhere),
+    // opens without devtmpfs: something has to occupy the descriptors 0 to 2
+    (c"/", Kind::Nowhere),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Terminal,
+    Nowhere,
+}
+
+/// Room for the longest piece of output with its escapes, and for reports besides.
+const QUEUE: usize = 16 * 1024;
+
+/// The console.
+pub struct Console {
+    file: Option<Fd>,
+    kind: Kind,
+    queue: Queue<QUEUE>,
+    screen: Screen,
+}
+
+impl Console {
+    /// Opens the best console there is as descriptors 0 to 2, so that no file that is
+    /// opened later gets one of these numbers.
+    pub fn open() -> Console {
+        let (mut file, mut kind) = (None, Kind::Nowhere);
+        let flags = Flags::WRITE.and(Flags::NO_TTY).and(Flags::NON_BLOCKING);
+        for (path, place) in PLACES {
+            let flags = if path == c"/" { Flags::READ } else { flags };
+            if let Ok(opened) = Fd::open(path, flags) {
+                (file, kind) = (Some(opened), place);
+                break;
+            }
+        }
+        if let Some(file) = &file {
+            // a terminal that refuses its modes is still a console
+            let _ = tty::ignore_input(file);
+            let _ = file.install_as(1).and_then(|()| file.install_as(2));
+        }
+        Console {
+            file,
+            kind,
+            queue: Queue::new(),
+            screen: Screen::new(),
+        }
+    }
+
+    /// Queues a report. With no console it goes to the kernel's log.
+    pub fn report(&mut self, line: &[u8]) {
+        if self.kind == Kind::Nowhere {
+            kernel_log(line);
+            return;
+        }
+        let queue = &mut self.queue;
+        self.screen
+            .report(line, &mut |bytes| queue.push_or_lose(bytes));
+        self.send();
+    }
+
+    /// Whether a full buffer of output finds room, and reports after it.
+    pub fn has_room(&self) -> bool {
+        const REPORTS: usize = 4096;
+        self.queue.room() >= Screen::at_most(LONGEST) + REPORTS
+    }
+
+    /// Queues a piece of output; there must be room.
+    pub fn piece(&mut self, stream: Stream, piece: &[u8]) {
+        if self.kind == Kind::Terminal {
+            let queue = &mut self.queue;
+            self.screen
+                .piece(stream, piece, &mut |bytes| queue.push_or_lose(bytes));
+        }
+    }
+
+    /// Sends what the console takes now. One that broke is given up.
+    pub fn send(&mut self) {
+        let Some(file) = &self.file else { return };
+        if self.queue.send(file).is_err() {
+            self.queue.clear();
+            self.kind = Kind::Nowhere;
+        }
+    }
+
+    /// The descriptor to wait on while something is queued.
+    pub fn waiting(&self) -> Option<fd::RawFd> {
+        self.file
+            .as_ref()
+            .filter(|_| !self.queue.is_empty())
+            .map(Fd::raw)
+    }
+
+    /// How many bytes are queued here or in the terminal.
+    pub fn backlog(&self) -> usize {
+        match &self.file {
+            Some(file) if self.kind == Kind::Terminal => self.queue.len() + tty::unsent(file.raw()),
+            _ => 0,
+        }
+    }
+
+    /// The descriptor, for a panic's last words.
+    pub fn raw(&self) -> fd::RawFd {
+        self.file.as_ref().map_or(-1, Fd::raw)
+    }
+}
+
+/// Writes a line to the kernel's log, where there is one.
+pub fn kernel_log(line: &[u8]) {
+    if let Ok(log) = Fd::open(c"/dev/kmsg", Flags::WRITE) {
+        // nowhere is left to tell of a failure
+        let _ = log.write(line);
+    }
+}
