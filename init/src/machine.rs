@@ -19,8 +19,8 @@ use crate::trouble::{Shown, Text, Trouble};
 /// kernel holds inside a call must not keep the machine.
 const VANISH: u64 = 2000;
 
-/// Two outlets, the signals, nine devices, two of the network, two pipes, and some room.
-const WATCHED: usize = 20;
+/// The network's, the signals, nine devices, two pipes, two outlets, and some room.
+const WATCHED: usize = network::MAX_WATCHED + 18;
 
 /// How far the program is.
 #[derive(Clone, Copy)]
@@ -144,11 +144,7 @@ impl<'a> Machine<'a> {
         };
         add(self.signals.raw(), Poll::IN);
         self.devices.watched().for_each(|fd| add(fd, Poll::IN));
-        self.network
-            .watched()
-            .into_iter()
-            .flatten()
-            .for_each(|fd| add(fd, Poll::IN));
+        self.network.watched().for_each(|fd| add(fd, Poll::IN));
         if let Some((program, _)) = &self.program {
             let pipes = program.relay.watched(&self.outlets.console);
             pipes.into_iter().flatten().for_each(|fd| add(fd, Poll::IN));
@@ -175,8 +171,8 @@ impl<'a> Machine<'a> {
                 return readiness.hint(now);
             }
         }
-        if self.network.watched().contains(&Some(fd)) {
-            return self.network.on_ready(fd, self.outlets, now);
+        if self.network.watched().any(|one| one == fd) {
+            return self.network.on_ready(self.outlets, now);
         }
         if self.devices.on_ready(fd, &mut self.outlets.port) {
             self.on_stop(Stop::PowerButton, now);

@@ -4,9 +4,6 @@ use super::text::Text;
 use core::fmt::Write;
 use core::net::IpAddr;
 
-/// Where the file lies; `/etc/resolv.conf` is a link to it.
-pub const PATH: &str = "/run/resolv.conf";
-
 /// The most bytes a file can take: three IPv6 name servers and the longest search list.
 pub const MAX_FILE: usize = 512;
 

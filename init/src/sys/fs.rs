@@ -133,6 +133,27 @@ pub fn for_each_name(path: &CStr, each: &mut dyn FnMut(&[u8])) -> Result<()> {
     }
 }
 
+/// Puts a file with these contents, readable by all, in the place of `path`: whoever opens it
+/// finds the old contents or the new ones, whole. `temporary` lies in the same directory.
+pub fn replace(path: &CStr, temporary: &CStr, contents: &[u8]) -> Result<()> {
+    // include/uapi/asm-generic/fcntl.h: O_CREAT, O_TRUNC
+    const CREATE_EMPTY: i32 = 0o1100;
+    const MODE: usize = 0o644;
+    let flags = Flags::WRITE.and(Flags::CLOSE_ON_EXEC).bits() | CREATE_EMPTY;
+    let (from, to) = (temporary.as_ptr() as usize, path.as_ptr() as usize);
+    // SAFETY: the path ends with NUL and is only read.
+    let file = unsafe { call(nr::OPENAT, [arg(AT_FDCWD), from, arg(flags), MODE]) };
+    let file = file.map(Fd::from_call)?;
+    let mut rest = contents;
+    while !rest.is_empty() {
+        let written = file.write(rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    let args = [arg(AT_FDCWD), from, arg(AT_FDCWD), to, 0];
+    // SAFETY: both paths end with NUL and are only read.
+    unsafe { call(nr::RENAMEAT2, args) }.map(drop)
+}
+
 /// sync(2).
 pub fn sync() {
     // SAFETY: no arguments.

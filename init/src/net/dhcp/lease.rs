@@ -87,6 +87,29 @@ impl Lease {
         })
     }
 
+    /// A configured address, held for ever, in the form of a lease.
+    #[must_use]
+    pub fn fixed(address: Ipv4Addr, prefix: u8, gateway: Option<Ipv4Addr>) -> Self {
+        let mut routes = NO_ROUTES;
+        if let Some(gateway) = gateway {
+            let _ = routes.push(Route::default_over(gateway));
+        }
+        Self {
+            address,
+            prefix,
+            server: Ipv4Addr::UNSPECIFIED,
+            seconds: u32::MAX,
+            renew_after: u32::MAX,
+            rebind_after: u32::MAX,
+            routes: in_order(routes, address, prefix),
+            nameservers: List::new(Ipv4Addr::UNSPECIFIED),
+            time_servers: List::new(Ipv4Addr::UNSPECIFIED),
+            mtu: None,
+            search: Search::new(),
+            hostname: Text::new(),
+        }
+    }
+
     /// Whether `other` asks for the same address and routes: a renewal that changes neither
     /// leaves the interface alone.
     #[must_use]
@@ -479,6 +502,23 @@ mod tests {
             lease.nameservers.as_slice(),
             [ip("9.9.9.1"), ip("9.9.9.2"), ip("9.9.9.3")]
         );
+    }
+
+    #[test]
+    fn a_configured_address_is_a_lease_for_ever() {
+        let near = Lease::fixed(ip("10.0.2.15"), 24, Some(ip("10.0.2.2")));
+        assert_eq!(
+            near.routes.as_slice(),
+            [over("0.0.0.0", 0, Some("10.0.2.2"), false)]
+        );
+        let far = Lease::fixed(ip("10.0.2.15"), 32, Some(ip("10.0.2.2")));
+        assert_eq!(
+            far.routes.as_slice(),
+            [over("0.0.0.0", 0, Some("10.0.2.2"), true)]
+        );
+        let alone = Lease::fixed(ip("10.0.2.15"), 24, None);
+        assert_eq!((alone.gateway(), alone.seconds), (None, u32::MAX));
+        assert!(!alone.same_place(&near));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod nr {
     pub const SOCKET: usize = 41;
     pub const SENDTO: usize = 44;
     pub const RECVFROM: usize = 45;
+    pub const RECVMSG: usize = 47;
     pub const BIND: usize = 49;
     pub const GETSOCKNAME: usize = 51;
     pub const SETSOCKOPT: usize = 54;
