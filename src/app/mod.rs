@@ -1,1 +1,195 @@
-//! app
+//! What the app is, and whether it can run in an image.
+//!
+//! [`inspect`] tells a file's [`Shape`] from its bytes, [`admit`] judges it, and
+//! [`examine`] does both for a file on this machine, reading no more than it must.
+
+mod content;
+mod elf;
+mod foreign;
+mod shell;
+mod verdict;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use content::Content;
+pub use elf::{Elf, ElfKind, Linkage, Machine, Packed};
+pub use foreign::Foreign;
+pub use shell::Shell;
+pub use verdict::{Allow, Reason, Refusal, admit};
+
+use crate::units::{Arch, Bytes};
+
+/// What a file is, without a judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// The file's length.
+    pub size: Bytes,
+    /// What is in it.
+    pub kind: Kind,
+}
+
+/// What is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Empty,
+    /// An ELF file.
+    Elf(Box<Elf>),
+    /// Something else that is known by its first bytes.
+    Foreign(Foreign),
+}
+
+impl Shape {
+    /// The architecture that the app is for, if it is one of ours.
+    #[must_use]
+    pub fn arch(&self) -> Option<Arch> {
+        match &self.kind {
+            Kind::Elf(elf) => elf.machine.arch(),
+            _ => None,
+        }
+    }
+
+    /// The shell that the app is, or brings.
+    #[must_use]
+    pub fn shell(&self) -> Option<&Shell> {
+        match &self.kind {
+            Kind::Elf(elf) => elf.shell.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// How a file's content contradicts itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It ends before what its header promises.
+    #[error(
+        "is cut short: {what} reaches to byte {needs}, the file has {has}; fetch or build it again"
+    )]
+    CutShort {
+        /// What is cut.
+        what: &'static str,
+        /// The file's length as promised, in bytes.
+        needs: u64,
+        /// Its length in bytes.
+        has: u64,
+    },
+    /// Linux would refuse it, or crash in it.
+    #[error("is a damaged ELF file: {0}; build it again")]
+    Elf(String),
+    /// It could not be read on.
+    #[error("cannot be read")]
+    Read(#[from] io::Error),
+}
+
+/// Why a file on this machine cannot be the app.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// It is not there.
+    #[error("{}: there is no such file; name the app's executable", .0.display())]
+    Missing(PathBuf),
+    /// It is a directory.
+    #[error("{}: is a directory; name the executable in it", .0.display())]
+    Directory(PathBuf),
+    /// It is a device, pipe or socket.
+    #[error("{}: is no regular file; name the app's executable", .0.display())]
+    Special(PathBuf),
+    /// The system does not let us read it.
+    #[error("{}: cannot be read", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its content contradicts itself.
+    #[error("{}: {damage}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        #[source]
+        damage: Damage,
+    },
+    /// It is sound, and cannot run in an image.
+    #[error("{}: {reason}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        reason: Reason,
+    },
+}
+
+/// Tells what the file of these bytes is.
+///
+/// # Errors
+/// [`Damage`] when it is an ELF file that Linux could not load.
+pub fn inspect(bytes: &[u8]) -> Result<Shape, Damage> {
+    look(&bytes)
+}
+
+/// Reads the file at `path` as an app and judges it, in little memory.
+///
+/// # Errors
+/// [`AppError`] in one line with the remedy.
+pub fn examine(path: &Path, allow: &Allow) -> Result<Shape, AppError> {
+    let shape = read(path)?;
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    admit(&shape, &file_name, allow).map_err(|refusal| AppError::Refused {
+        path: path.to_owned(),
+        reason: refusal.reason,
+    })?;
+    Ok(shape)
+}
+
+/// Tells what the file at `path` is, in little memory.
+///
+/// # Errors
+/// [`AppError`] when it cannot be read or contradicts itself.
+pub fn read(path: &Path) -> Result<Shape, AppError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => AppError::Missing(path.to_owned()),
+        _ => AppError::Open {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    // looked at before it is opened: opening a pipe would wait for a writer
+    let metadata = fs::metadata(path).map_err(refused)?;
+    if metadata.is_dir() {
+        return Err(AppError::Directory(path.to_owned()));
+    }
+    if !metadata.is_file() {
+        return Err(AppError::Special(path.to_owned()));
+    }
+    let file = File::open(path).map_err(refused)?;
+    look(&file).map_err(|damage| AppError::Damaged {
+        path: path.to_owned(),
+        damage,
+    })
+}
+
+fn look(content: &impl Content) -> Result<Shape, Damage> {
+    let size = content.size()?;
+    let head = content.at_most(0, content::HEAD)?;
+    let kind = if head.is_empty() {
+        Kind::Empty
+    } else if elf::is_elf(&head) {
+        Kind::Elf(Box::new(elf::read(content, &head)?))
+    } else {
+        Kind::Foreign(foreign::tell(&head))
+    };
+    Ok(Shape {
+        size: Bytes(size),
+        kind,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Small ELF files, made here, through the reader and the verdict.
