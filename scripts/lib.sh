@@ -24,6 +24,15 @@ as_root() {
   fi
 }
 
+CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+
+# archive: the address from which the system's own apt has this release of Debian, whichever way it is written down.
+archive() {
+  # shellcheck disable=SC2016 # apt's own placeholders
+  apt-get indextargets --format '$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)' |
+    awk -v release="$CODENAME" '$1 == "Packages" && $2 == release && $3 == "main" && !found { print $4; found = 1 }'
+}
+
 # at_least VERSION MINIMUM: compares dotted numbers.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
@@ -62,6 +71,3 @@ seconds_since() {
   local micros=$((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}))
   printf '%d.%d' $((micros / 1000000)) $((micros / 100000 % 10))
 }
-
-# A file's digest, or nothing when there is no such file.
-sha256() { [ -f "$1" ] && sha256sum "$1" | cut -d' ' -f1; }
