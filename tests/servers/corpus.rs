@@ -27,7 +27,14 @@ pub struct Server {
     pub firmware: Option<Vec<String>>,
     #[serde(default)]
     pub allow_shell: bool,
+    /// What it needs beside the image itself, as `ampoule.toml` has it.
+    #[serde(default = "no_more")]
+    pub memory_extra: String,
     pub probes: Vec<Probe>,
+}
+
+fn no_more() -> String {
+    "0MiB".to_owned()
 }
 
 #[derive(Deserialize)]

@@ -97,6 +97,11 @@ impl Sealed {
             .arg(server.program())
             .arg("--output")
             .arg(self.image());
+        // flags go over a file: what has no flag comes from there
+        let config = self.folder.path().join("ampoule.toml");
+        let text = format!("memory-extra = \"{}\"\n", server.memory_extra);
+        fs::write(&config, text).expect("the folder can be written");
+        command.arg("--config").arg(config);
         for port in &server.ports {
             command.args(["--port", &port.to_string()]);
         }
