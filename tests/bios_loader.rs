@@ -1,0 +1,314 @@
+//! The BIOS loader under SeaBIOS, with a probe in place of a kernel: what it
+//! hands over, what it loads where, and what it says when it cannot.
+
+mod bios_support;
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+
+use ampoule::units::{MIB, SECTOR};
+use bios_support::probe::{Probe, sums};
+use bios_support::{BUSES, Boot, CMDLINE, Config, Disk, Machine, STAGE2, put};
+use tempfile::TempDir;
+
+/// A kernel of the usual place and size in memory.
+const PROBE: Probe = Probe {
+    pref_address: 0x100_0000,
+    init_size: 0x80_0000,
+};
+
+/// Bytes that do not repeat: xorshift.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        out.extend(next());
+    }
+    out.truncate(len);
+    out
+}
+
+/// A small disk, written, and a place for it.
+struct Small {
+    _dir: TempDir,
+    path: PathBuf,
+    disk: Disk,
+}
+
+fn small(change: impl FnOnce(&mut Boot<'_>)) -> Small {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("disk");
+    let kernel = PROBE.image(&noise(300_000 / 16 * 16));
+    let initrd = noise(200_001);
+    let mut boot = Boot {
+        kernel: &kernel,
+        initrd: &initrd,
+        cmdline: "console=ttyS0 probe",
+        memory_mib: 64,
+        gap: 0,
+    };
+    change(&mut boot);
+    let disk = boot.write(&path);
+    Small {
+        _dir: dir,
+        path,
+        disk,
+    }
+}
+
+impl Small {
+    /// Changes bytes of the disk.
+    fn put(&self, at: u64, bytes: &[u8]) {
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&self.path)
+            .expect("the disk");
+        put(&file, at, bytes);
+    }
+
+    /// What the loader says on this disk.
+    fn says(&self) -> String {
+        Machine::boot(&self.path, &Config::default()).expect("ampoule: ")
+    }
+}
+
+/// Hexadecimal words after the letter that begins a line.
+fn words(line: &str) -> Vec<u32> {
+    line.split_whitespace()
+        .skip(1)
+        .map(|word| u32::from_str_radix(word, 16).expect("hexadecimal"))
+        .collect()
+}
+
+#[test]
+fn the_kernel_gets_what_the_boot_protocol_promises() {
+    let small = small(|_| ());
+    let mut machine = Machine::boot(&small.path, &Config::default());
+    // SeaBIOS clears the screen on no serial port: the first line is the probe's
+    let registers = machine.expect("r ");
+    assert_eq!(registers, "r 1000E000", "DS, ES, FS, GS, SS alike, and SP");
+    let header = words(&machine.expect("h "));
+    assert_eq!(header[..5], [0xFFFF, 0xFF, 0x81, 0xDE00, 0x1_E000]);
+    let (address, size) = (header[5], header[6]);
+    assert_eq!(size, 200_001);
+    assert_eq!(address % 4096, 0);
+    // QEMU and SeaBIOS keep less than 256 KiB at the end of 128 MiB
+    let end = address + size;
+    assert!((0x7FC_0000..0x7FE_0000).contains(&end), "ends at {end:#x}");
+    assert_eq!(machine.expect("c"), "cconsole=ttyS0 probe");
+}
+
+#[test]
+fn a_kernel_of_40_mib_is_whole_above_16_mib_on_every_bus() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("disk");
+    let system = noise(40 << 20);
+    let kernel = PROBE.image(&system);
+    let initrd = noise((20 << 20) + 1);
+    let boot = Boot {
+        kernel: &kernel,
+        initrd: &initrd,
+        cmdline: "x",
+        memory_mib: 64,
+        gap: 0,
+    };
+    boot.write(&path);
+    for (bus, arguments) in BUSES {
+        let config = Config {
+            bus: arguments,
+            ..Config::default()
+        };
+        let mut machine = Machine::boot(&path, &config);
+        assert_eq!(
+            words(&machine.expect("k ")),
+            sums(&system),
+            "the kernel by {bus}"
+        );
+        assert_eq!(
+            words(&machine.expect("i ")),
+            sums(&initrd),
+            "the initrd by {bus}"
+        );
+    }
+}
+
+#[test]
+fn an_initrd_beyond_2_tib_and_memory_beyond_4_gib_are_reached() {
+    // more sectors than 32 bits count; the file is sparse
+    let initrd = noise(200_001);
+    let small = small(|boot| boot.gap = 1 << 32);
+    assert!(small.disk.plan.initrd.lba.0 > u64::from(u32::MAX));
+    let config = Config {
+        memory_mib: 5120,
+        ..Config::default()
+    };
+    let mut machine = Machine::boot(&small.path, &config);
+    let header = words(&machine.expect("h "));
+    assert_eq!(
+        header[5],
+        0x8000_0000 - 49 * 4096,
+        "right below initrd_addr_max"
+    );
+    assert_eq!(words(&machine.expect("i ")), sums(&initrd));
+}
+
+#[test]
+fn too_little_memory_is_told_in_numbers() {
+    let small = small(|boot| boot.memory_mib = 300);
+    assert_eq!(
+        small.says(),
+        "ampoule: needs 300 MiB of memory, this machine has 128 MiB"
+    );
+}
+
+#[test]
+fn enough_memory_is_enough() {
+    let small = small(|boot| boot.memory_mib = 128);
+    Machine::boot(&small.path, &Config::default()).expect("r ");
+}
+
+#[test]
+fn an_initrd_that_fits_nowhere_is_told() {
+    // exactly the memory that both take, of which QEMU keeps some for ACPI tables
+    let initrd = noise(104 * MIB as usize);
+    let kernel = PROBE.image(&noise(16));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("disk");
+    let boot = Boot {
+        kernel: &kernel,
+        initrd: &initrd,
+        cmdline: "x",
+        memory_mib: 0,
+        gap: 0,
+    };
+    boot.write(&path);
+    let said = Machine::boot(&path, &Config::default()).expect("ampoule: ");
+    assert_eq!(
+        said,
+        "ampoule: no room in memory for an initrd of 109051904 bytes"
+    );
+}
+
+#[test]
+fn a_bad_sector_is_named_on_every_bus() {
+    let small = small(|_| ());
+    let bad = small.disk.plan.initrd.lba.0 + 77;
+    // SeaBIOS 1.16.3 itself takes a failed read by megasas for a good one
+    for (bus, arguments) in BUSES.into_iter().filter(|(bus, _)| *bus != "megasas") {
+        let drive = format!(
+            "if=none,id=boot,rerror=report,driver=raw,file.driver=blkdebug,\
+             file.image.driver=file,file.image.filename={},\
+             file.inject-error.0.event=read_aio,\
+             file.inject-error.0.sector={bad},file.inject-error.0.errno=5",
+            small.path.display()
+        );
+        let config = Config {
+            bus: arguments,
+            ..Config::default()
+        };
+        let said = Machine::boot_drive(&drive, &config).expect("ampoule: ");
+        let wanted = format!("ampoule: disk read error at LBA {bad}: BIOS status 0x");
+        assert!(said.starts_with(&wanted), "{said} by {bus}");
+    }
+}
+
+#[test]
+fn a_disk_cut_short_is_told() {
+    let small = small(|_| ());
+    let cut = small.disk.plan.initrd.lba.0 + 5;
+    let file = OpenOptions::new()
+        .write(true)
+        .open(&small.path)
+        .expect("the disk");
+    file.set_len(cut * SECTOR).expect("a shorter disk");
+    assert_eq!(
+        small.says(),
+        format!(
+            "ampoule: disk read error at LBA {cut}: the disk is cut short, it has {cut} sectors"
+        )
+    );
+}
+
+#[test]
+fn a_damaged_stage_2_is_not_run() {
+    let small = small(|_| ());
+    small.put(STAGE2.offset().0 + 1000, &[0xCC]);
+    assert_eq!(small.says(), "ampoule: loader damaged");
+}
+
+#[test]
+fn a_missing_stage_2_is_told() {
+    let small = small(|_| ());
+    let file = OpenOptions::new()
+        .write(true)
+        .open(&small.path)
+        .expect("the disk");
+    file.set_len(STAGE2.0 * SECTOR).expect("a shorter disk");
+    assert_eq!(small.says(), "ampoule: loader read error");
+}
+
+#[test]
+fn another_kernel_is_not_started() {
+    let small = small(|_| ());
+    let lba = small.disk.plan.kernel.lba;
+    small.put(lba.offset().0 + 0x202, b"none");
+    assert_eq!(
+        small.says(),
+        format!("ampoule: the kernel of this image is not at LBA {}", lba.0)
+    );
+}
+
+#[test]
+fn a_bios_that_sends_its_screen_to_the_serial_port_prints_no_line_twice() {
+    let small = small(|_| ());
+    small.put(CMDLINE.offset().0 + 512 + 0x202, b"none");
+    let config = Config {
+        more: &[
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-machine",
+            "graphics=off",
+        ],
+        ..Config::default()
+    };
+    let mut machine = Machine::boot(&small.path, &config);
+    machine.expect("Booting from");
+    machine.expect("ampoule: the kernel of this image is not at LBA");
+    assert!(machine.ends(), "the machine turned itself off");
+    assert_eq!(
+        machine.log.matches("ampoule: the kernel").count(),
+        1,
+        "{}",
+        machine.log
+    );
+}
+
+#[test]
+fn a_machine_without_serial_port_turns_itself_off_too() {
+    let small = small(|_| ());
+    small.put(CMDLINE.offset().0 + 512 + 0x202, b"none");
+    let config = Config {
+        more: &[
+            "-display",
+            "none",
+            "-serial",
+            "none",
+            "-debugcon",
+            "stdio",
+            "-global",
+            "isa-debugcon.iobase=0x402",
+        ],
+        ..Config::default()
+    };
+    let mut machine = Machine::boot(&small.path, &config);
+    machine.expect("Booting from");
+    assert!(machine.ends(), "the machine turned itself off");
+}
