@@ -18,7 +18,7 @@ use goblin::elf::program_header::{PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE};
 use goblin::elf::{Header, ProgramHeader, Sym};
 
 use super::content::Content;
-use super::shell::{self, Shell};
+use super::shell::Shell;
 use super::{Damage, foreign};
 use crate::units::Arch;
 
@@ -115,6 +115,17 @@ pub enum Packed {
     Upx,
 }
 
+impl Elf {
+    /// Whether it is a program that needs nothing else.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        matches!(
+            self.kind,
+            ElfKind::Program(Linkage::Static | Linkage::StaticPie)
+        )
+    }
+}
+
 impl Machine {
     /// The architecture, if it is one of ours.
     #[must_use]
@@ -181,9 +192,6 @@ pub fn read(content: &impl Content, head: &[u8]) -> Result<Elf, Damage> {
         }
         other => ElfKind::Other(other),
     };
-    if let ElfKind::Program(Linkage::Static | Linkage::StaticPie) = elf.kind {
-        elf.shell = shell::find(content)?;
-    }
     Ok(elf)
 }
 

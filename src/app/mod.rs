@@ -131,7 +131,7 @@ pub enum AppError {
 /// # Errors
 /// [`Damage`] when it is an ELF file that Linux could not load.
 pub fn inspect(bytes: &[u8]) -> Result<Shape, Damage> {
-    look(&bytes)
+    look(&bytes, Depth::Whole)
 }
 
 /// Reads the file at `path` as an app and judges it, in little memory.
@@ -153,6 +153,26 @@ pub fn examine(path: &Path, allow: &Allow) -> Result<Shape, AppError> {
 /// # Errors
 /// [`AppError`] when it cannot be read or contradicts itself.
 pub fn read(path: &Path) -> Result<Shape, AppError> {
+    open(path, Depth::Whole)
+}
+
+/// Tells what the file at `path` is from its headers alone: [`Shape::shell`] says
+/// nothing then. It takes no time, however large the app is.
+///
+/// # Errors
+/// As [`read`].
+pub fn glance(path: &Path) -> Result<Shape, AppError> {
+    open(path, Depth::Headers)
+}
+
+/// How much of a file is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Headers,
+    Whole,
+}
+
+fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => AppError::Missing(path.to_owned()),
         _ => AppError::Open {
@@ -169,19 +189,23 @@ pub fn read(path: &Path) -> Result<Shape, AppError> {
         return Err(AppError::Special(path.to_owned()));
     }
     let file = File::open(path).map_err(refused)?;
-    look(&file).map_err(|damage| AppError::Damaged {
+    look(&file, depth).map_err(|damage| AppError::Damaged {
         path: path.to_owned(),
         damage,
     })
 }
 
-fn look(content: &impl Content) -> Result<Shape, Damage> {
+fn look(content: &impl Content, depth: Depth) -> Result<Shape, Damage> {
     let size = content.size()?;
     let head = content.at_most(0, content::HEAD)?;
     let kind = if head.is_empty() {
         Kind::Empty
     } else if elf::is_elf(&head) {
-        Kind::Elf(Box::new(elf::read(content, &head)?))
+        let mut elf = elf::read(content, &head)?;
+        if depth == Depth::Whole && elf.runs() {
+            elf.shell = shell::find(content)?;
+        }
+        Kind::Elf(Box::new(elf))
     } else {
         Kind::Foreign(foreign::tell(&head))
     };

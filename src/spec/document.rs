@@ -54,7 +54,7 @@ fn read(table: &mut Table<'_>, base: &Path) -> Result<Settings, SpecError> {
         workdir: table.text("workdir", value::guest_path)?,
         hostname: table.text("hostname", value::hostname)?,
         network: network(table)?,
-        dns: table.texts::<IpAddr>("dns", value::name_server)?,
+        dns: dns(table)?,
         dhcp_wait: table.text("dhcp-wait", value::seconds)?,
         grace: stop(table)?,
         on_exit: table.text("on-exit", value::on_exit)?,
@@ -96,6 +96,17 @@ fn ports(table: &mut Table<'_>) -> Result<Option<Vec<u16>>, SpecError> {
         list.push(item.checked(value::port(item.integer()?))?);
     }
     entry.checked(value::ports(list)).map(Some)
+}
+
+fn dns(table: &mut Table<'_>) -> Result<Option<Vec<IpAddr>>, SpecError> {
+    let Some(entry) = table.get("dns") else {
+        return Ok(None);
+    };
+    let mut list = Vec::new();
+    for item in entry.items()? {
+        list.push(item.text(value::name_server)?);
+    }
+    entry.checked(value::name_servers(list)).map(Some)
 }
 
 /// A number, or `"UID:GID"`.

@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use ampoule_init::wire::{Network, OnExit};
+
 pub use document::load;
 pub use error::{Origin, SpecError};
-pub use value::{Network, OnExit, User};
+pub use value::User;
 
 /// The user that an app runs as unless told otherwise, in many container images
 /// the one named `nonroot`.
@@ -174,7 +176,7 @@ impl Settings {
             dns: self.dns.unwrap_or_default(),
             dhcp_wait: self.dhcp_wait.unwrap_or(DEFAULT_DHCP_WAIT),
             grace: self.grace.unwrap_or(DEFAULT_GRACE),
-            on_exit: self.on_exit.unwrap_or(OnExit::Poweroff),
+            on_exit: self.on_exit.unwrap_or(OnExit::PowerOff),
             memory_extra: self.memory_extra.unwrap_or(0),
             allow_shell: self.allow_shell.unwrap_or(false),
             app,

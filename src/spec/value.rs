@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ampoule_init::wire::{MAX_HOSTNAME, MAX_NAMESERVERS, MAX_PORTS, Network, OnExit};
+
 /// A user and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
@@ -14,37 +16,8 @@ pub struct User {
     pub gid: u32,
 }
 
-/// How the machine gets its address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Network {
-    /// From a DHCP server.
-    Dhcp,
-    /// Loopback only.
-    None,
-    /// Fixed.
-    Static {
-        /// The machine's address.
-        address: Ipv4Addr,
-        /// The length of the network's prefix, 1 to 32.
-        prefix: u8,
-        /// The way out, if there is one.
-        gateway: Option<Ipv4Addr>,
-    },
-}
-
-/// What the machine does when the app has ended, or init has failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnExit {
-    /// It switches off.
-    Poweroff,
-    /// It starts again.
-    Reboot,
-}
-
 /// Octets of a label of a host name (RFC 1123 section 2.1, RFC 1034 section 3.1).
 const LABEL_MAX: usize = 63;
-/// Octets of a Linux host name (`__NEW_UTS_LEN`, include/uapi/linux/utsname.h).
-const HOSTNAME_MAX: usize = 64;
 /// Octets of one argument or environment string with its NUL (`MAX_ARG_STRLEN`,
 /// include/uapi/linux/binfmts.h: 32 pages).
 const ARG_MAX: usize = 32 * 4096 - 1;
@@ -117,11 +90,11 @@ fn is_label(text: &str) -> bool {
 /// # Errors
 /// The reason in words.
 pub fn hostname(text: &str) -> Checked<String> {
-    if text.len() <= HOSTNAME_MAX && text.split('.').all(is_label) {
+    if text.len() <= MAX_HOSTNAME && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "`{text}` is no host name: up to {HOSTNAME_MAX} of a-z, 0-9 and inner hyphens, in parts with dots between"
+        "`{text}` is no host name: up to {MAX_HOSTNAME} of a-z, 0-9 and inner hyphens, in parts with dots between"
     ))
 }
 
@@ -141,6 +114,12 @@ pub fn port(number: i64) -> Checked<u16> {
 /// # Errors
 /// The reason in words.
 pub fn ports(list: Vec<u16>) -> Checked<Vec<u16>> {
+    if list.len() > MAX_PORTS {
+        return Err(format!(
+            "{} ports; init watches up to {MAX_PORTS}",
+            list.len()
+        ));
+    }
     let mut seen = std::collections::BTreeSet::new();
     match list.iter().find(|port| !seen.insert(**port)) {
         Some(port) => Err(format!("port {port} is there twice")),
@@ -329,7 +308,7 @@ fn scaled(digits: &str, scale: u32, most: u32) -> Option<u32> {
 /// The reason in words.
 pub fn on_exit(text: &str) -> Checked<OnExit> {
     match text {
-        "poweroff" => Ok(OnExit::Poweroff),
+        "poweroff" => Ok(OnExit::PowerOff),
         "reboot" => Ok(OnExit::Reboot),
         _ => Err(format!("`{text}` is neither \"poweroff\" nor \"reboot\"")),
     }
@@ -347,6 +326,19 @@ pub fn name_server(text: &str) -> Checked<IpAddr> {
         return Err(format!("`{text}` is not the address of one machine"));
     }
     Ok(address)
+}
+
+/// Name servers, as many as a resolver looks at.
+///
+/// # Errors
+/// The reason in words.
+pub fn name_servers(list: Vec<IpAddr>) -> Checked<Vec<IpAddr>> {
+    match list.len() {
+        0..=MAX_NAMESERVERS => Ok(list),
+        len => Err(format!(
+            "{len} name servers; programs look at {MAX_NAMESERVERS} (resolv.conf(5))"
+        )),
+    }
 }
 
 /// A fixed address `A.B.C.D/PREFIX` and its gateway, which must be in reach.
@@ -431,6 +423,7 @@ mod tests {
         for bad in [0, -1, 65536] {
             assert!(port(bad).is_err(), "{bad}");
         }
+        assert!(ports((1..=33).collect()).is_err());
         assert!(ports(vec![80, 443, 80]).unwrap_err().contains("port 80"));
     }
 
