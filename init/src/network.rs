@@ -170,7 +170,7 @@ impl Network {
         }
         if !link.up {
             // IPv6 configures itself from here on
-            let _ = kernel.ask(|n| Request::set_up(link.index, n));
+            let _ = kernel.ask(Request::set_up(link.index));
         }
         let known = self
             .interfaces

@@ -226,7 +226,7 @@ pub enum Origin {
     Dhcp,
 }
 
-/// A request in the making.
+/// A request.
 pub struct Request {
     bytes: [u8; MAX_REQUEST],
     len: usize,
@@ -235,50 +235,42 @@ pub struct Request {
 impl Request {
     /// Asks for all interfaces.
     #[must_use]
-    pub fn list_links(sequence: u32) -> Self {
-        let mut request = Self::new(RTM_GETLINK, NLM_F_DUMP, sequence);
-        request.link_header(Index(0), 0, 0);
-        request.done()
+    pub fn list_links() -> Self {
+        Self::link(RTM_GETLINK, NLM_F_DUMP, Index(0), 0)
     }
 
     /// Brings an interface up.
     #[must_use]
-    pub fn set_up(index: Index, sequence: u32) -> Self {
-        let mut request = Self::new(RTM_NEWLINK, NLM_F_ACK, sequence);
-        request.link_header(index, IFF_UP, IFF_UP);
-        request.done()
+    pub fn set_up(index: Index) -> Self {
+        Self::link(RTM_NEWLINK, NLM_F_ACK, index, IFF_UP)
     }
 
     /// Sets the largest packet of an interface, in bytes.
     #[must_use]
-    pub fn set_mtu(index: Index, mtu: u32, sequence: u32) -> Self {
-        let mut request = Self::new(RTM_NEWLINK, NLM_F_ACK, sequence);
-        request.link_header(index, 0, 0);
-        request.attribute(IFLA_MTU, &mtu.to_ne_bytes());
-        request.done()
+    pub fn set_mtu(index: Index, mtu: u32) -> Self {
+        let mut request = Self::link(RTM_NEWLINK, NLM_F_ACK, index, 0);
+        request.attribute(IFLA_MTU, mtu);
+        request
     }
 
     /// Gives an interface an address, or the address it has another lifetime.
     #[must_use]
-    pub fn set_address(index: Index, address: &Address, sequence: u32) -> Self {
+    pub fn set_address(index: Index, address: &Address) -> Self {
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let mut request = Self::new(RTM_NEWADDR, flags, sequence);
-        request.address(index, address);
+        let mut request = Self::address(RTM_NEWADDR, flags, index, address);
         // preferred, valid; creation and change are the kernel's own
-        let seconds = address.seconds.to_ne_bytes();
-        let mut cache = [0; 16];
-        cache[..4].copy_from_slice(&seconds);
-        cache[4..8].copy_from_slice(&seconds);
-        request.attribute(IFA_CACHEINFO, &cache);
-        request.done()
+        request.put(attribute_header(IFA_CACHEINFO, 16));
+        request.put(address.seconds);
+        request.put(address.seconds);
+        request.put(0);
+        request.put(0);
+        request
     }
 
     /// Takes an address from an interface, and the routes that hang on it.
     #[must_use]
-    pub fn remove_address(index: Index, address: &Address, sequence: u32) -> Self {
-        let mut request = Self::new(RTM_DELADDR, NLM_F_ACK, sequence);
-        request.address(index, address);
-        request.done()
+    pub fn remove_address(index: Index, address: &Address) -> Self {
+        Self::address(RTM_DELADDR, NLM_F_ACK, index, address)
     }
 
     /// Puts a route in, or in the place of one to the same destination with the same metric.
@@ -287,118 +279,118 @@ impl Request {
     pub fn set_route(
         index: Index,
         route: &Route,
-        source: Option<Ipv4Addr>,
+        source: Ipv4Addr,
         metric: u32,
         origin: Origin,
-        sequence: u32,
     ) -> Self {
         let scope = match route.gateway {
             Some(_) => RT_SCOPE_UNIVERSE,
             None => RT_SCOPE_LINK,
         };
-        let mut request = Self::route(route.prefix, scope, origin, sequence);
-        request.put(&if route.onlink { RTNH_F_ONLINK } else { 0 }.to_ne_bytes());
-        if route.prefix > 0 {
-            request.attribute(RTA_DST, &route.destination.octets());
-        }
-        if let Some(gateway) = route.gateway {
-            request.attribute(RTA_GATEWAY, &gateway.octets());
-        }
-        if let Some(source) = source {
-            request.attribute(RTA_PREFSRC, &source.octets());
-        }
-        request.over(index, metric)
-    }
-
-    /// The bytes to send.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    fn new(kind: u16, flags: u16, sequence: u32) -> Self {
-        let mut request = Self {
-            bytes: [0; MAX_REQUEST],
-            len: 0,
-        };
-        // the length, put in at the end
-        request.put(&[0; 4]);
-        request.put(&kind.to_ne_bytes());
-        request.put(&(flags | NLM_F_REQUEST).to_ne_bytes());
-        request.put(&sequence.to_ne_bytes());
-        // to the kernel from a port of its choice
-        request.put(&[0; 4]);
-        request
-    }
-
-    /// `struct ifinfomsg`
-    fn link_header(&mut self, index: Index, flags: u32, change: u32) {
-        self.put(&[0; 4]);
-        self.put(&index.0.to_ne_bytes());
-        self.put(&flags.to_ne_bytes());
-        self.put(&change.to_ne_bytes());
-    }
-
-    /// `struct ifaddrmsg` and the address itself.
-    fn address(&mut self, index: Index, address: &Address) {
-        // no flags, the scope of all the world
-        self.put(&[AF_INET, address.prefix, 0, 0]);
-        self.put(&index.0.to_ne_bytes());
-        self.attribute(IFA_LOCAL, &address.ip.octets());
-        self.attribute(IFA_ADDRESS, &address.ip.octets());
-        // networks of one or two addresses have no broadcast (RFC 3021)
-        if address.prefix < 31 {
-            let broadcast = address.ip.to_bits() | !mask(address.prefix);
-            self.attribute(IFA_BROADCAST, &broadcast.to_be_bytes());
-        }
-    }
-
-    /// `struct rtmsg`, all but its flags.
-    fn route(prefix: u8, scope: u8, origin: Origin, sequence: u32) -> Self {
-        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let mut request = Self::new(RTM_NEWROUTE, flags, sequence);
         let protocol = match origin {
             Origin::Static => RTPROT_STATIC,
             Origin::Dhcp => RTPROT_DHCP,
         };
-        request.put(&[AF_INET, prefix, 0, 0]);
-        request.put(&[RT_TABLE_MAIN, protocol, scope, RTN_UNICAST]);
+        let mut request = Self::new(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+        // struct rtmsg
+        request.put(word([AF_INET, route.prefix, 0, 0]));
+        request.put(word([RT_TABLE_MAIN, protocol, scope, RTN_UNICAST]));
+        request.put(if route.onlink { RTNH_F_ONLINK } else { 0 });
+        if route.prefix > 0 {
+            request.attribute(RTA_DST, word(route.destination.octets()));
+        }
+        if let Some(gateway) = route.gateway {
+            request.attribute(RTA_GATEWAY, word(gateway.octets()));
+        }
+        request.attribute(RTA_PREFSRC, word(source.octets()));
+        request.attribute(RTA_OIF, index.0);
+        request.attribute(RTA_PRIORITY, metric);
         request
     }
 
-    /// The interface and metric of a route, its last attributes.
-    fn over(mut self, index: Index, metric: u32) -> Self {
-        self.attribute(RTA_OIF, &index.0.to_ne_bytes());
-        self.attribute(RTA_PRIORITY, &metric.to_ne_bytes());
-        self.done()
-    }
-
-    /// Writes the request's length into its header.
-    fn done(mut self) -> Self {
+    /// The bytes to send, numbered so that the answer can be told.
+    #[must_use]
+    pub fn numbered(&mut self, sequence: u32) -> &[u8] {
+        let len = self.len;
         // at most MAX_REQUEST
-        let len = (self.len as u32).to_ne_bytes();
-        if let Some(place) = self.bytes.first_chunk_mut() {
-            *place = len;
-        }
-        self
+        self.set(0, len as u32);
+        self.set(8, sequence);
+        self.bytes.get(..len).unwrap_or_default()
     }
 
-    /// Every attribute here is a multiple of four bytes long.
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        // at most 4 + 16
-        let len = (value.len() + 4) as u16;
-        self.put(&len.to_ne_bytes());
-        self.put(&kind.to_ne_bytes());
+    /// `struct nlmsghdr`, its length and number still to come: to the kernel, from a port of its
+    /// choice.
+    fn new(kind: u16, flags: u16) -> Self {
+        let mut request = Self {
+            bytes: [0; MAX_REQUEST],
+            len: HEADER_LEN,
+        };
+        request.set(4, halves(kind, flags | NLM_F_REQUEST));
+        request
+    }
+
+    /// A request with a `struct ifinfomsg` that sets the given flags.
+    fn link(kind: u16, flags: u16, index: Index, set: u32) -> Self {
+        let mut request = Self::new(kind, flags);
+        request.put(0);
+        request.put(index.0);
+        request.put(set);
+        request.put(set);
+        request
+    }
+
+    /// A request with a `struct ifaddrmsg` and the address itself.
+    fn address(kind: u16, flags: u16, index: Index, address: &Address) -> Self {
+        let mut request = Self::new(kind, flags);
+        // no flags, the scope of all the world
+        request.put(word([AF_INET, address.prefix, 0, 0]));
+        request.put(index.0);
+        let ip = word(address.ip.octets());
+        request.attribute(IFA_LOCAL, ip);
+        request.attribute(IFA_ADDRESS, ip);
+        // networks of one or two addresses have no broadcast (RFC 3021)
+        if address.prefix < 31 {
+            let broadcast = address.ip.to_bits() | !mask(address.prefix);
+            request.attribute(IFA_BROADCAST, word(broadcast.to_be_bytes()));
+        }
+        request
+    }
+
+    /// An attribute of four bytes.
+    fn attribute(&mut self, kind: u16, value: u32) {
+        self.put(attribute_header(kind, 4));
         self.put(value);
     }
 
-    /// The longest request, a host route over a gateway, has 68 bytes: there is always room.
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(place) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
-            place.copy_from_slice(bytes);
-            self.len += bytes.len();
+    /// Appends four bytes. The longest request, for an address or a host route, has 68: there is
+    /// always room.
+    fn put(&mut self, value: u32) {
+        self.set(self.len, value);
+        self.len += 4;
+    }
+
+    fn set(&mut self, at: usize, value: u32) {
+        let place = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(place) = place {
+            *place = value.to_ne_bytes();
         }
     }
+}
+
+/// Four bytes as the number that stands for them in memory.
+const fn word(bytes: [u8; 4]) -> u32 {
+    u32::from_ne_bytes(bytes)
+}
+
+/// Two numbers, one behind the other in memory.
+const fn halves(first: u16, second: u16) -> u32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    word([a, b, c, d])
+}
+
+/// The header of an attribute whose value is `len` bytes long.
+const fn attribute_header(kind: u16, len: u16) -> u32 {
+    halves(4 + len, kind)
 }
 
 #[cfg(test)]
@@ -522,27 +514,27 @@ mod tests {
 
     #[test]
     fn requests_for_links() {
-        let list = Request::list_links(1);
+        let mut list = Request::list_links();
         assert_eq!(
-            list.as_bytes(),
+            list.numbered(1),
             [
                 &[32, 0, 0, 0, 18, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0][..],
                 &[0; 16],
             ]
             .concat()
         );
-        let up = Request::set_up(ETH, 2);
+        let mut up = Request::set_up(ETH);
         assert_eq!(
-            up.as_bytes(),
+            up.numbered(2),
             [
                 &[32, 0, 0, 0, 16, 0, 5, 0, 2, 0, 0, 0, 0, 0, 0, 0][..],
                 &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0],
             ]
             .concat()
         );
-        let mtu = Request::set_mtu(ETH, 1460, 3);
+        let mut mtu = Request::set_mtu(ETH, 1460);
         assert_eq!(
-            mtu.as_bytes()[16..],
+            mtu.numbered(3)[16..],
             [
                 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 4, 0, 0xb4, 5, 0, 0
             ]
@@ -556,9 +548,9 @@ mod tests {
             prefix: 24,
             seconds: 3600,
         };
-        let set = Request::set_address(ETH, &address, 4);
+        let mut set = Request::set_address(ETH, &address);
         assert_eq!(
-            set.as_bytes(),
+            set.numbered(4),
             [
                 &[68, 0, 0, 0, 20, 0, 5, 5, 4, 0, 0, 0, 0, 0, 0, 0][..],
                 &[2, 24, 0, 0, 2, 0, 0, 0],
@@ -569,9 +561,9 @@ mod tests {
             ]
             .concat()
         );
-        let remove = Request::remove_address(ETH, &address, 5);
+        let mut remove = Request::remove_address(ETH, &address);
         assert_eq!(
-            remove.as_bytes()[..8],
+            remove.numbered(5)[..8],
             [48, 0, 0, 0, 21, 0, 5, 0],
             "no lifetime"
         );
@@ -580,7 +572,8 @@ mod tests {
             prefix: 32,
             ..address
         };
-        assert_eq!(Request::set_address(ETH, &lone, 6).as_bytes().len(), 60);
+        let mut set = Request::set_address(ETH, &lone);
+        assert_eq!(set.numbered(6).len(), 60);
     }
 
     #[test]
@@ -592,13 +585,14 @@ mod tests {
             gateway: None,
             onlink: false,
         };
-        let set = Request::set_route(ETH, &host, None, 100, Origin::Dhcp, 8);
+        let own = Ipv4Addr::new(10, 128, 0, 7);
+        let mut set = Request::set_route(ETH, &host, own, 100, Origin::Dhcp);
         assert_eq!(
-            set.as_bytes(),
+            set.numbered(8),
             [
-                &[52, 0, 0, 0, 24, 0, 5, 5, 8, 0, 0, 0, 0, 0, 0, 0][..],
+                &[60, 0, 0, 0, 24, 0, 5, 5, 8, 0, 0, 0, 0, 0, 0, 0][..],
                 &[2, 32, 0, 0, 254, 16, 253, 1, 0, 0, 0, 0],
-                &[8, 0, 1, 0, 10, 128, 0, 1],
+                &[8, 0, 1, 0, 10, 128, 0, 1, 8, 0, 7, 0, 10, 128, 0, 7],
                 &[8, 0, 4, 0, 2, 0, 0, 0, 8, 0, 6, 0, 100, 0, 0, 0],
             ]
             .concat()
@@ -607,10 +601,9 @@ mod tests {
             onlink: true,
             ..Route::default_over(gateway)
         };
-        let own = Some(Ipv4Addr::new(10, 128, 0, 7));
-        let set = Request::set_route(ETH, &default, own, 100, Origin::Static, 9);
+        let mut set = Request::set_route(ETH, &default, own, 100, Origin::Static);
         assert_eq!(
-            set.as_bytes()[16..],
+            set.numbered(9)[16..],
             [
                 &[2, 0, 0, 0, 254, 4, 0, 1, 4, 0, 0, 0][..],
                 &[8, 0, 5, 0, 10, 128, 0, 1, 8, 0, 7, 0, 10, 128, 0, 7],

@@ -139,23 +139,26 @@ impl Interface {
         let index = self.index;
         if let Some(mtu) = lease.mtu.map(u32::from).filter(|mtu| *mtu != self.mtu) {
             // a card that cannot do it works on with what it can
-            if kernel.ask(|n| Request::set_mtu(index, mtu, n)).is_ok() {
+            if kernel.ask(Request::set_mtu(index, mtu)).is_ok() {
                 self.mtu = mtu;
             }
         }
         let address = address_of(lease, seconds);
-        self.refused = kernel
-            .ask(|n| Request::set_address(index, &address, n))
-            .err();
+        self.refused = kernel.ask(Request::set_address(index, &address)).err();
         if self.refused.is_some() {
             self.changed = true;
             return;
         }
         let metric = METRIC.saturating_add(index.0);
         for route in lease.routes.as_slice() {
-            let source = Some(lease.address);
             // one bad route of a server's must not cost the others
-            let _ = kernel.ask(|n| Request::set_route(index, route, source, metric, origin, n));
+            let _ = kernel.ask(Request::set_route(
+                index,
+                route,
+                lease.address,
+                metric,
+                origin,
+            ));
         }
         self.changed |= self.applied.as_ref() != Some(lease);
         self.applied = Some(*lease);
@@ -169,7 +172,7 @@ impl Interface {
         let index = self.index;
         let address = address_of(&lease, 0);
         // where its time has run out, the kernel has removed it by itself
-        let _ = kernel.ask(|n| Request::remove_address(index, &address, n));
+        let _ = kernel.ask(Request::remove_address(index, &address));
         self.changed = true;
     }
 

@@ -46,16 +46,14 @@ impl Kernel {
     }
 
     fn list_links(&self) -> Result<()> {
-        let request = Request::list_links(0);
-        socket::send(&self.events, request.as_bytes(), &[]).map(drop)
+        socket::send(&self.events, Request::list_links().numbered(0), &[]).map(drop)
     }
 
-    /// Makes a request with the sequence number that `make` is given, and waits for what came of
-    /// it: the kernel answers before the sending call returns.
-    pub fn ask(&mut self, make: impl FnOnce(u32) -> Request) -> Result<()> {
+    /// Makes a request and reads what came of it: the kernel answers before the sending call
+    /// returns.
+    pub fn ask(&mut self, mut request: Request) -> Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = make(self.sequence);
-        socket::send(&self.requests, request.as_bytes(), &[])?;
+        socket::send(&self.requests, request.numbered(self.sequence), &[])?;
         // an error repeats the request behind its number
         let mut buffer = [0; 256];
         loop {

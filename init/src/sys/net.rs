@@ -27,9 +27,9 @@ pub fn routing(groups: u32) -> Result<Fd> {
     const NETLINK_ROUTE: i32 = 0;
     let socket = socket(AF_NETLINK.into(), SOCK_DGRAM, NETLINK_ROUTE)?;
     // struct sockaddr_nl: family, padding, port (the kernel's choice), groups
-    let mut address = [0_u8; 12];
-    address[..2].copy_from_slice(&AF_NETLINK.to_ne_bytes());
-    address[8..].copy_from_slice(&groups.to_ne_bytes());
+    let [family0, family1] = AF_NETLINK.to_ne_bytes();
+    let [a, b, c, d] = groups.to_ne_bytes();
+    let address = [family0, family1, 0, 0, 0, 0, 0, 0, a, b, c, d];
     bind(&socket, &address)?;
     Ok(socket)
 }
@@ -67,14 +67,14 @@ struct Program {
 
 /// `struct sockaddr_ll`: the interface, and everyone on its link.
 fn link_address(index: Index) -> [u8; 20] {
-    let mut address = [0_u8; 20];
-    address[..2].copy_from_slice(&AF_PACKET.to_ne_bytes());
-    address[2..4].copy_from_slice(&ETH_P_IP.to_be_bytes());
-    address[4..8].copy_from_slice(&index.0.to_ne_bytes());
-    // hardware type and packet type are the kernel's to fill in; then length and address
-    address[11] = 6;
-    address[12..18].copy_from_slice(&[0xff; 6]);
-    address
+    let [family0, family1] = AF_PACKET.to_ne_bytes();
+    let [protocol0, protocol1] = ETH_P_IP.to_be_bytes();
+    let [i, j, k, l] = index.0.to_ne_bytes();
+    // hardware type and packet type are the kernel's to fill in; six bytes of address
+    [
+        family0, family1, protocol0, protocol1, i, j, k, l, 0, 0, 0, 6, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0, 0,
+    ]
 }
 
 /// Sends an IPv4 packet to everyone on the link of an interface.
@@ -156,11 +156,12 @@ pub fn send_to_server(socket: &Fd, to: Ipv4Addr, message: &[u8]) -> Result<()> {
 
 /// `struct sockaddr_in`
 fn inet_address(ip: Ipv4Addr, port: u16) -> [u8; 16] {
-    let mut address = [0_u8; 16];
-    address[..2].copy_from_slice(&AF_INET.to_ne_bytes());
-    address[2..4].copy_from_slice(&port.to_be_bytes());
-    address[4..8].copy_from_slice(&ip.octets());
-    address
+    let [family0, family1] = AF_INET.to_ne_bytes();
+    let [port0, port1] = port.to_be_bytes();
+    let [a, b, c, d] = ip.octets();
+    [
+        family0, family1, port0, port1, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0,
+    ]
 }
 
 /// setsockopt(2)

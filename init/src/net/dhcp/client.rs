@@ -154,11 +154,9 @@ impl Client {
     /// A client that waits for its link; `seed` should differ between machines.
     #[must_use]
     pub fn new(mac: Mac, seed: u64) -> Self {
-        let [a, b, c, d, e, f] = mac.0;
-        Self {
+        let mut client = Self {
             mac,
-            // machines cloned with one seed still differ by their address
-            random: seed ^ u64::from_be_bytes([f, e, a, b, c, d, e, f]),
+            random: seed,
             state: State::Down,
             deadline: None,
             xid: 0,
@@ -169,7 +167,13 @@ impl Client {
             ask_mtu: true,
             offer: None,
             lease: None,
+        };
+        // machines cloned with one seed still differ by their address
+        for byte in mac.0 {
+            client.random ^= u64::from(byte);
+            client.random = client.next_random();
         }
+        client
     }
 
     /// When [`Event::Time`] is due, if ever.
@@ -192,6 +196,12 @@ impl Client {
             None => u32::MAX,
             Some(end) => u32::try_from(end.since(now).div_ceil(1000)).unwrap_or(u32::MAX),
         }
+    }
+
+    /// When the lease in force is over; `None` without one, and when it is for ever.
+    fn lease_end(&self) -> Option<Millis> {
+        let held = self.lease.as_ref()?;
+        held.at(held.lease.seconds)
     }
 
     /// The socket that has to be open now.
@@ -230,12 +240,12 @@ impl Client {
     /// A short interruption must not cut connections: the lease stays, and its end is watched.
     fn link_down(&mut self) -> Step {
         self.state = State::Down;
-        self.deadline = self.lease.and_then(|held| held.at(held.lease.seconds));
+        self.deadline = self.lease_end();
         Step::NONE
     }
 
     fn time(&mut self, now: Millis) -> Step {
-        if self.lease.is_some_and(|held| held.is_over(now)) {
+        if self.lease.as_ref().is_some_and(|held| held.is_over(now)) {
             return self.give_up_lease(now);
         }
         match self.state {
@@ -289,8 +299,9 @@ impl Client {
     }
 
     fn granted(&mut self, message: &Message<'_>) -> Step {
-        let known = self.offer.or(self.lease.map(|held| held.lease));
-        let Some(lease) = Lease::read(message, known.map(|lease| lease.server)) else {
+        let known = self.offer.as_ref().or(self.lease());
+        let server = known.map(|lease| lease.server);
+        let Some(lease) = Lease::read(message, server) else {
             return Step::NONE;
         };
         self.offer = None;
@@ -353,12 +364,12 @@ impl Client {
     /// Waits until the lease needs attention.
     fn rest(&mut self) {
         self.state = State::Bound;
-        let Some(held) = self.lease else { return };
+        let Some(held) = &self.lease else { return };
+        let seconds = held.lease.renew_after;
+        let due = held.at(seconds);
         // a little before T1, so that machines started together part (RFC 2131 section 4.4.5)
-        let early = self.below(u64::from(held.lease.renew_after) * 1000 / 16 + 1);
-        self.deadline = held
-            .at(held.lease.renew_after)
-            .map(|due| Millis(due.0.saturating_sub(early)));
+        let early = self.below(u64::from(seconds) * 1000 / 16 + 1);
+        self.deadline = due.map(|due| Millis(due.0.saturating_sub(early)));
     }
 
     fn enter(&mut self, state: State, now: Millis) {
@@ -389,7 +400,7 @@ impl Client {
                 self.spread(wait)
             }
         };
-        let end = self.lease.and_then(|held| held.at(held.lease.seconds));
+        let end = self.lease_end();
         let due = now.plus(wait);
         self.deadline = Some(end.map_or(due, |end| due.min(end)));
         self.tries = self.tries.saturating_add(1);
@@ -445,7 +456,7 @@ impl Client {
     /// Half of what is left until T2, then until the end, at least a minute (RFC 2131 section
     /// 4.4.5), or on leases too short for that a sixteenth of them; never beyond T2 or the end.
     fn extension_wait(&mut self, now: Millis) -> u64 {
-        let Some(held) = self.lease else { return 0 };
+        let Some(held) = &self.lease else { return 0 };
         let rebind = held.at(held.lease.rebind_after).filter(|at| now < *at);
         let end = rebind.or(held.at(held.lease.seconds));
         let left = end.map_or(u64::MAX, |end| end.since(now));
