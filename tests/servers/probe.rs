@@ -126,3 +126,60 @@ fn expect(reader: &mut impl BufRead, beginning: &str) -> io::Result<()> {
 fn wrong(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A server that says `answer` to the first who comes, after the end of his request's head.
+    fn canned(answer: &'static str) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let reader = BufReader::new(stream.try_clone().unwrap());
+            for line in reader.lines() {
+                if line.unwrap().is_empty() {
+                    break;
+                }
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        port
+    }
+
+    fn get(contains: &str) -> Probe {
+        Probe::Http {
+            http: 80,
+            path: "/".to_owned(),
+            contains: contains.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_answer_must_have_the_status_and_the_text() {
+        for (answer, right) in [
+            ("HTTP/1.1 200 OK\r\n\r\nhello there", true),
+            ("HTTP/1.1 200 OK\r\n\r\ngood bye", false),
+            ("HTTP/1.1 500 Oops\r\n\r\nhello there", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                get("hello").ask(canned(answer)).is_ok(),
+                right,
+                "{answer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_an_error() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert!(get("").ask(port).is_err());
+    }
+}
