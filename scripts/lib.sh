@@ -53,7 +53,7 @@ find_rust() {
     [ -n "$dir" ] && rust_version "$dir" >/dev/null && printf '%s\n' "$dir" && return 0
   done < <(
     tr ':' '\n' <<<"$PATH"
-    printf '%s\n' "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" /usr/bin "$CACHE/rust/usr/bin"
+    printf '%s\n' "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" /usr/bin "$CACHE/rust/bin"
   )
   return 1
 }
