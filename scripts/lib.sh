@@ -26,12 +26,15 @@ as_root() {
 
 CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 
-# archive: the address from which the system's own apt has this release of Debian, whichever way it is written down.
-archive() {
+# sources: what the system's own apt draws from, whichever way it is written down: ADDRESS SUITE COMPONENT in lines.
+sources() {
   # shellcheck disable=SC2016 # apt's own placeholders
-  apt-get indextargets --format '$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)' |
-    awk -v release="$CODENAME" '$1 == "Packages" && $2 == release && $3 == "main" && !found { print $4; found = 1 }'
+  apt-get indextargets --format '$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)' |
+    sed -n 's/^Packages //p' | sort -u
 }
+
+# archive: the address of this release of Debian itself, which its backports share.
+archive() { sources | awk -v release="$CODENAME" '$2 == release && $3 == "main" && !found { print $1; found = 1 }'; }
 
 # at_least VERSION MINIMUM: compares dotted numbers.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
