@@ -1,7 +1,7 @@
 //! The disk image: protective MBR, GPT, an optional BIOS boot partition, and a
 //! FAT32 EFI system partition with one file, the unified kernel image.
 //!
-//! [`plan`] is pure and knows every address beforehand, [`write`] makes the
+//! [`plan`] is pure and knows every address beforehand, [`write()`] makes the
 //! image and reads it back, [`open`] reads any image and trusts nothing in it.
 //!
 //! The standards are UEFI 2.10 (chapter 5 for GPT, 13.3 for the FAT variant)
