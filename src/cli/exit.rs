@@ -7,6 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::ui::Ui;
+use crate::kit::KitError;
 
 /// How a command ended, as its exit code tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,14 @@ pub fn classify(error: &anyhow::Error) -> Exit {
 fn class_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.exit);
+    }
+    if let Some(error) = error.downcast_ref::<KitError>() {
+        return Some(match error {
+            KitError::Tools { .. } | KitError::NoPlace => Exit::Environment,
+            KitError::Interrupted => Exit::Interrupted,
+            KitError::Io { .. } => return None, // its cause tells
+            _ => Exit::Kit,
+        });
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(match error.kind() {

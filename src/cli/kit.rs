@@ -128,7 +128,11 @@ fn verify(json: bool, ui: &Ui) -> anyhow::Result<Exit> {
     }
     let mut lines = vec![
         format!("kit       {}", kit.digest()),
-        format!("linux     {} ({})", manifest.kernel_version, package(&manifest.kernel)),
+        format!(
+            "linux     {} ({})",
+            manifest.kernel_version,
+            package(&manifest.kernel)
+        ),
         format!("stub      {}", package(&manifest.stub)),
         format!("tools     {}", manifest.tools.gcc),
         format!("          {}", manifest.tools.ld),
@@ -199,7 +203,8 @@ impl<'a> Telling<'a> {
         let percent = done.saturating_mul(100) / expected.max(1);
         if !self.ui.interactive() && percent >= state.told + EVERY {
             state.told = percent - percent % EVERY;
-            self.ui.status(format_args!("compiling the kernel: {}%", state.told));
+            self.ui
+                .status(format_args!("compiling the kernel: {}%", state.told));
         }
     }
 }
@@ -212,11 +217,14 @@ impl Watch for Telling<'_> {
         // whatever comes next, the kernel is compiled
         self.compiling.replace(None);
         match *event {
-            Event::Waiting => self.ui.status("another build of the kit is under way; waiting"),
+            Event::Waiting => self
+                .ui
+                .status("another build of the kit is under way; waiting"),
             Event::Present => self.ui.status("the kit is there and sound"),
             Event::KernelPresent => self.ui.status("the kernel was compiled earlier"),
             Event::Fetching { package, version } => {
-                self.ui.status(format_args!("fetching {package} {version} through apt"));
+                self.ui
+                    .status(format_args!("fetching {package} {version} through apt"));
             }
             Event::Unpinned {
                 package,
@@ -231,7 +239,9 @@ impl Watch for Telling<'_> {
             ),
             Event::Configuring => self.ui.status("configuring the kernel"),
             Event::OwnDigest { digest, why } => {
-                self.ui.status(format_args!("the kernel's digest is its own, {digest}: {why}"));
+                self.ui.status(format_args!(
+                    "the kernel's digest is its own, {digest}: {why}"
+                ));
             }
             Event::BuildingInit => self.ui.status("compiling init"),
             _ => {}
