@@ -85,7 +85,8 @@ fn packet(lba: Lba, sectors: u16) -> [i32; 8] {
     let [a, b, c, d, e, f, g, h] = lba.0.to_le_bytes();
     let [lba0, lba1, lba2, lba3] = [[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes);
     // sign-extended, so that small words take the short form of the instruction
-    [0x10, sectors, STAGE2, 0, lba0, lba1, lba2, lba3].map(|word| i32::from(i16::from_le_bytes(word.to_le_bytes())))
+    [0x10, sectors, STAGE2, 0, lba0, lba1, lba2, lba3]
+        .map(|word| i32::from(i16::from_le_bytes(word.to_le_bytes())))
 }
 
 /// CRC-32 over all of stage 2, then off to it with the drive in DL.
