@@ -3,13 +3,14 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use ampoule_init::report::{Failure, Ports, Servers};
-use ampoule_init::wire::{self, Network, OnExit, Setting};
+use ampoule_init::wire::{self, Network, OnExit, Setting, Settings};
 
 use crate::end;
+use crate::sys;
 use crate::sys::fd::{Fd, Flags};
 use crate::sys::memory::Map;
 use crate::sys::process::Strings;
-use crate::trouble::Trouble;
+use crate::trouble::{Result, Trouble};
 
 /// Variables that a program finds unless the configuration sets them. Programs that nobody
 /// here wrote fail without a home; PATH is what container images are made for.
@@ -47,24 +48,25 @@ pub struct Config {
 
 impl Config {
     /// Reads the file.
-    pub fn read() -> Result<Config, Trouble> {
-        let trouble = |what: core::fmt::Arguments<'_>| Trouble::new(Failure::Config, what);
-        // opened by the name that the host writes it under
+    pub fn read() -> Result<Config> {
+        // the name in the library has no NUL for the kernel
         const PATH: &core::ffi::CStr = c"/ampoule/config";
         const _: () = assert!(PATH.to_bytes().len() == wire::PATH.len());
         let file = Fd::open(PATH, Flags::READ)
             .and_then(|file| Map::of_file(&file))
-            .map_err(|error| trouble(format_args!("{}: {error}", wire::PATH)))?;
-        let config =
-            Config::parse(file.leak()).map_err(|error| trouble(format_args!("{error}")))?;
-        if config.app.is_empty() {
-            return Err(trouble(format_args!("the configuration names no app")));
-        }
+            .map_err(Trouble::met(Failure::Config, "open", PATH.to_bytes()))?;
+        let config = Config::parse(file.leak()).map_err(Trouble::of_config)?;
         end::set_policy(config.on_exit);
+        if config.app.is_empty() {
+            return Err(Trouble::new(
+                Failure::Config,
+                "the configuration names no app",
+            ));
+        }
         Ok(config)
     }
 
-    fn parse(file: &'static [u8]) -> Result<Config, wire::ParseError> {
+    fn parse(file: &'static [u8]) -> core::result::Result<Config, wire::ParseError> {
         let mut config = Config {
             file,
             app: b"",
@@ -106,42 +108,53 @@ impl Config {
         }
     }
 
-    fn settings(&self) -> impl Iterator<Item = Setting<'static>> {
-        wire::parse(self.file).into_iter().flatten().flatten()
-    }
-
     /// The program's arguments. Without any it gets its own file name, as a shell would
     /// give it.
-    pub fn arguments(&self) -> crate::sys::Result<Strings> {
-        let arguments = || {
-            self.settings().filter_map(|setting| match setting {
-                Setting::Arg(argument) => Some(argument),
-                _ => None,
-            })
-        };
-        let own = self
-            .app
-            .rsplit(|byte| *byte == b'/')
-            .next()
-            .unwrap_or(self.app);
-        let own = arguments().next().is_none().then_some(own);
-        collect(|| arguments().chain(own))
+    pub fn arguments(&self) -> sys::Result<Strings> {
+        collect(&|each| {
+            let mut none = true;
+            for setting in self.settings() {
+                if let Ok(Setting::Arg(argument)) = setting {
+                    each(argument);
+                    none = false;
+                }
+            }
+            if none {
+                each(
+                    self.app
+                        .rsplit(|byte| *byte == b'/')
+                        .next()
+                        .unwrap_or(self.app),
+                );
+            }
+        })
     }
 
     /// The program's environment.
-    pub fn environment(&self) -> crate::sys::Result<Strings> {
-        let variables = || {
-            self.settings().filter_map(|setting| match setting {
-                Setting::Env(variable) => Some(variable),
-                _ => None,
-            })
-        };
-        let defaults = || {
-            ENVIRONMENT.into_iter().filter(|default| {
-                !variables().any(|variable| name_of(variable) == name_of(default))
-            })
-        };
-        collect(|| variables().chain(defaults()))
+    pub fn environment(&self) -> sys::Result<Strings> {
+        collect(&|each| {
+            let mut missing = ENVIRONMENT;
+            for setting in self.settings() {
+                if let Ok(Setting::Env(variable)) = setting {
+                    each(variable);
+                    for default in &mut missing {
+                        if name_of(default) == name_of(variable) {
+                            *default = b"";
+                        }
+                    }
+                }
+            }
+            for default in missing {
+                if !default.is_empty() {
+                    each(default);
+                }
+            }
+        })
+    }
+
+    /// The file was understood once; it is read again for what was left in it.
+    fn settings(&self) -> Settings<'static> {
+        wire::parse(self.file).unwrap_or_default()
     }
 }
 
@@ -152,12 +165,14 @@ fn name_of(variable: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-fn collect<'a, I: Iterator<Item = &'a [u8]>>(
-    strings: impl Fn() -> I,
-) -> crate::sys::Result<Strings> {
-    let (count, bytes) =
-        strings().fold((0, 0), |(count, bytes), one| (count + 1, bytes + one.len()));
+/// Strings are gone through twice: counted, and then copied.
+fn collect(all: &dyn Fn(&mut dyn FnMut(&[u8]))) -> sys::Result<Strings> {
+    let (mut count, mut bytes) = (0, 0);
+    all(&mut |string| {
+        count += 1;
+        bytes += string.len();
+    });
     let mut collected = Strings::with_room(count, bytes)?;
-    strings().for_each(|string| collected.push(string));
+    all(&mut |string| collected.push(string));
     Ok(collected)
 }

@@ -4,6 +4,7 @@ use ampoule_init::screen::{LONGEST, Screen, Stream};
 
 use crate::queue::Queue;
 use crate::sys::fd::{Fd, Flags};
+use crate::sys::memory::Buffer;
 use crate::sys::{fd, tty};
 
 /// Where a console may be, best first: the kernel's choice, the screen, and the kernel's
@@ -23,13 +24,13 @@ enum Kind {
 }
 
 /// Room for the longest piece of output with its escapes, and for reports besides.
-const QUEUE: usize = 16 * 1024;
+static QUEUE: Buffer<{ 16 * 1024 }> = Buffer::new();
 
 /// The console.
 pub struct Console {
     file: Option<Fd>,
     kind: Kind,
-    queue: Queue<QUEUE>,
+    queue: Queue,
     screen: Screen,
 }
 
@@ -54,7 +55,7 @@ impl Console {
         Console {
             file,
             kind,
-            queue: Queue::new(),
+            queue: Queue::new(QUEUE.take()),
             screen: Screen::new(),
         }
     }

@@ -37,9 +37,12 @@ impl Devices {
     }
 
     /// The descriptors to wait on.
-    pub fn watched(&self) -> impl Iterator<Item = RawFd> {
-        let buttons = self.buttons.iter().flatten();
-        core::iter::once(&self.events).chain(buttons).map(Fd::raw)
+    pub fn watched(&self) -> [Option<RawFd>; 1 + BUTTONS] {
+        let mut watched = [Some(self.events.raw()); 1 + BUTTONS];
+        for (place, button) in watched[1..].iter_mut().zip(&self.buttons) {
+            *place = button.as_ref().map(Fd::raw);
+        }
+        watched
     }
 
     /// Something is to be read from `fd`: whether it was a press of a power button.

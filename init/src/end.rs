@@ -2,36 +2,29 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-pub use ampoule_init::wire::OnExit;
+use ampoule_init::wire::OnExit;
 
 use crate::console;
 use crate::sys::power::{Command, reboot};
 use crate::sys::{fd, fs};
 
-/// The policy for a panic, which cannot reach the configuration.
+/// Whether the machine restarts; it powers off until the configuration was read. Not kept
+/// in the configuration, which a panic cannot reach.
 static REBOOT: AtomicBool = AtomicBool::new(false);
 
-/// Remembers the policy for a panic.
+/// Sets what follows, whatever happens.
 pub fn set_policy(on_exit: OnExit) {
     REBOOT.store(on_exit == OnExit::Reboot, Ordering::Relaxed);
 }
 
-/// The remembered policy.
-pub fn policy() -> OnExit {
-    if REBOOT.load(Ordering::Relaxed) {
-        OnExit::Reboot
-    } else {
-        OnExit::PowerOff
-    }
-}
-
-/// Ends the machine as `on_exit` says, or as near to that as it can.
-pub fn machine(on_exit: OnExit) -> ! {
+/// Ends the machine as the policy says, or as near to that as it can.
+pub fn machine() -> ! {
     fs::sync();
-    let ways = match on_exit {
-        OnExit::PowerOff if can_power_off() => [Command::PowerOff, Command::Restart],
+    let ways = if !REBOOT.load(Ordering::Relaxed) && can_power_off() {
+        [Command::PowerOff, Command::Restart]
+    } else {
         // a kernel that cannot switch off halts instead, and the machine would hang
-        OnExit::PowerOff | OnExit::Reboot => [Command::Restart, Command::PowerOff],
+        [Command::Restart, Command::PowerOff]
     };
     for way in ways {
         // returns only when refused

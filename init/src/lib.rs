@@ -6,6 +6,7 @@
 //! - [`screen`]: how the program's output and the reports share one console.
 //! - [`listen`]: which declared ports take connections.
 //! - [`device`]: what the kernel says of devices.
+//! - [`plain`]: numbers and addresses as text.
 //! - [`list`], [`time`]: a list that lives without a heap, and milliseconds.
 //!
 //! Everything here takes bytes and gives values, so that it is tested on the host.
@@ -19,6 +20,7 @@ pub mod device;
 pub mod list;
 pub mod listen;
 pub mod net;
+pub mod plain;
 pub mod report;
 pub mod screen;
 pub mod time;

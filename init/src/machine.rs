@@ -9,11 +9,10 @@ use crate::network::{self, Network};
 use crate::outlets::{self, Outlets};
 use crate::program::Program;
 use crate::readiness::Readiness;
-use crate::sys::Errno;
 use crate::sys::fd::{self, Fd, Poll, RawFd};
 use crate::sys::process::{self, End, Reaped};
 use crate::sys::signal::{self, Signal};
-use crate::trouble::{Shown, Text, Trouble};
+use crate::trouble::{Result, Shown, Text, Trouble};
 
 /// How long processes may take to vanish after SIGKILL, in milliseconds: one that the
 /// kernel holds inside a call must not keep the machine.
@@ -51,21 +50,13 @@ pub struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Takes the signals, finds the devices, starts the network.
-    pub fn new(
-        config: &'a Config,
-        outlets: &'a mut Outlets,
-    ) -> core::result::Result<Machine<'a>, Trouble> {
-        let failed = |error: Errno| {
-            Trouble::new(
-                Failure::Prepare,
-                format_args!("listen to signals and devices: {error}"),
-            )
-        };
+    pub fn new(config: &'a Config, outlets: &'a mut Outlets) -> Result<Machine<'a>> {
+        let failed = || Trouble::met(Failure::Prepare, "listen to signals and devices", b"");
         let now = outlets::millis();
         Ok(Machine {
             config,
-            signals: signal::take().map_err(failed)?,
-            devices: Devices::find(&mut outlets.port).map_err(failed)?,
+            signals: signal::take().map_err(failed())?,
+            devices: Devices::find(&mut outlets.port).map_err(failed())?,
             network: Network::start(config, outlets, now),
             outlets,
             program: None,
@@ -77,17 +68,14 @@ impl<'a> Machine<'a> {
     }
 
     /// Runs the program to its end, and tells the verdict.
-    pub fn run(mut self) -> core::result::Result<(), Trouble> {
+    pub fn run(&mut self) -> Result<()> {
         loop {
             let now = outlets::millis();
             self.on_time(now);
             let phase = self.phase;
             match phase {
                 Phase::Waiting(_) if self.stop.is_some() => {
-                    return Err(Trouble::new(
-                        Failure::Stopped,
-                        format_args!("before the app was started"),
-                    ));
+                    return Err(Trouble::new(Failure::Stopped, "before the app was started"));
                 }
                 Phase::Waiting(until) => {
                     let patient = until.is_none_or(|until| now < until);
@@ -106,7 +94,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn start_program(&mut self, now: Millis) -> core::result::Result<(), Trouble> {
+    fn start_program(&mut self, now: Millis) -> Result<()> {
         let program = Program::start(self.config)?;
         let path = Text::<512>::of(format_args!("{}", Shown(self.config.app)));
         let app = Report::App {
@@ -127,7 +115,7 @@ impl<'a> Machine<'a> {
         let mut set = [Poll::UNUSED; WATCHED];
         let used = self.watch(&mut set);
         if let Err(error) = fd::poll(&mut set[..used], timeout) {
-            panic!("poll: {error}");
+            panic!("ppoll answers {error}");
         }
         let now = outlets::millis();
         for one in set[..used].iter().filter(|one| one.happened()) {
@@ -138,22 +126,27 @@ impl<'a> Machine<'a> {
     /// Fills in what is waited for, and says how much that is.
     fn watch(&self, set: &mut [Poll; WATCHED]) -> usize {
         let mut used = 0;
-        let mut add = |fd: RawFd, wanted| {
-            set[used] = Poll::new(fd, wanted);
-            used += 1;
+        let mut add = |fd: Option<RawFd>, wanted| {
+            if let (Some(fd), Some(place)) = (fd, set.get_mut(used)) {
+                *place = Poll::new(fd, wanted);
+                used += 1;
+            }
         };
-        add(self.signals.raw(), Poll::IN);
-        self.devices.watched().for_each(|fd| add(fd, Poll::IN));
-        self.network.watched().for_each(|fd| add(fd, Poll::IN));
-        if let Some((program, _)) = &self.program {
-            let pipes = program.relay.watched(&self.outlets.console);
-            pipes.into_iter().flatten().for_each(|fd| add(fd, Poll::IN));
+        add(Some(self.signals.raw()), Poll::IN);
+        for fd in self.devices.watched() {
+            add(fd, Poll::IN);
         }
-        self.outlets
-            .waiting()
-            .into_iter()
-            .flatten()
-            .for_each(|fd| add(fd, Poll::OUT));
+        for fd in self.network.watched() {
+            add(Some(fd), Poll::IN);
+        }
+        if let Some((program, _)) = &self.program {
+            for fd in program.relay.watched(&self.outlets.console) {
+                add(fd, Poll::IN);
+            }
+        }
+        for fd in self.outlets.waiting() {
+            add(fd, Poll::OUT);
+        }
         used
     }
 

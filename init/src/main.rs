@@ -23,12 +23,14 @@ mod relay;
 mod sys;
 mod trouble;
 
+use core::mem::ManuallyDrop;
+
 use ampoule_init::report::{Report, Verdict};
 
 use crate::config::Config;
 use crate::machine::Machine;
 use crate::outlets::Outlets;
-use crate::trouble::Trouble;
+use crate::trouble::Text;
 
 /// Called once, by `_start`.
 fn main() -> ! {
@@ -39,35 +41,45 @@ fn main() -> ! {
         version: env!("CARGO_PKG_VERSION"),
         at: outlets::now(),
     });
-    let on_exit = match devices.and_then(|()| run(&mut outlets)) {
-        Ok(on_exit) => on_exit,
-        Err(trouble) => {
-            let verdict = Verdict::Failed {
-                code: trouble.code,
-                reason: trouble.reason(),
-            };
-            outlets.report(&Report::Verdict(verdict));
-            trouble.on_exit
-        }
-    };
+    if let Err(trouble) = devices.and_then(|()| run(&mut outlets)) {
+        let reason = Text::<256>::of(format_args!("{trouble}"));
+        let verdict = Verdict::Failed {
+            code: trouble.code,
+            reason: reason.as_str(),
+        };
+        outlets.report(&Report::Verdict(verdict));
+    }
     outlets.finish();
-    end::machine(on_exit)
+    end::machine()
 }
 
 /// From the bare machine to the verdict.
-fn run(outlets: &mut Outlets) -> Result<end::OnExit, Trouble> {
+fn run(outlets: &mut Outlets) -> trouble::Result<()> {
     prepare::tree()?;
     let config = Config::read()?;
-    prepare::machine(&config).map_err(|trouble| trouble.with(&config))?;
-    Machine::new(&config, outlets)
-        .and_then(Machine::run)
-        .map(|()| config.on_exit)
-        .map_err(|trouble| trouble.with(&config))
+    prepare::machine(&config)?;
+    // never dropped: the machine's end closes everything
+    let mut machine = ManuallyDrop::new(Machine::new(&config, outlets)?);
+    machine.run()
 }
 
 /// A fault of PID 1 itself: one line, then the end of the machine.
 #[panic_handler]
+#[inline(always)]
+#[allow(
+    unused_attributes,
+    reason = "inlined, it shows that no message is ever formatted: 2 KB less"
+)]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    outlets::last_words(info);
-    end::machine(end::policy())
+    // only this: the message would pull in the formatting of every kind of number
+    let (file, line) = info
+        .location()
+        .map_or(("unknown", 0), |at| (at.file(), at.line()));
+    fault(file, line)
+}
+
+#[inline(never)]
+fn fault(file: &str, line: u32) -> ! {
+    outlets::last_words(file, line);
+    end::machine()
 }

@@ -17,6 +17,7 @@ use ampoule_init::net::dhcp::Lease;
 use ampoule_init::net::netlink::{Index, Link, LinkKind, Message, Origin, Request};
 use ampoule_init::net::resolv;
 use ampoule_init::net::text::Text;
+use ampoule_init::plain::Plain;
 use ampoule_init::report::{self, Report, Servers};
 use ampoule_init::time::{Millis, earlier};
 use ampoule_init::wire;
@@ -136,7 +137,7 @@ impl Network {
         self.account(outlets);
         if self.state == State::Waiting && self.patience.is_some_and(|end| now >= end) {
             self.state = State::Failed;
-            tell_failure(outlets, format_args!("{}", self.why_no_address()));
+            tell_failure(outlets, format_args!("{}", Plain(self.why_no_address())));
         }
     }
 
@@ -232,7 +233,7 @@ impl Network {
                 }));
                 continue;
             }
-            let name = card.name();
+            let name = Plain(card.name());
             match card.refused() {
                 Some(error) => tell_failure(
                     outlets,

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
+use ampoule_init::plain::{Decimal, Plain};
 use ampoule_init::report::{Failure, Line, Moment, Report, Verdict};
 use ampoule_init::time::Millis;
 
@@ -123,11 +124,8 @@ pub fn millis() -> Millis {
 }
 
 /// A panic's verdict, straight to both outlets.
-pub fn last_words(info: &core::panic::PanicInfo<'_>) {
-    let reason = match info.location() {
-        Some(place) => Text::<128>::of(format_args!("{}:{}", place.file(), place.line())),
-        None => Text::of(format_args!("unknown place")),
-    };
+pub fn last_words(file: &str, line: u32) {
+    let reason = Text::<128>::of(format_args!("{}:{}", Plain(file), Decimal(line.into())));
     let verdict = Verdict::Failed {
         code: Failure::Panic,
         reason: reason.as_str(),

@@ -6,14 +6,18 @@ use ampoule_init::time::Millis;
 use crate::queue::Queue;
 use crate::sys::fd::{Fd, Flags, RawFd};
 use crate::sys::fs::{self, PathBuffer};
+use crate::sys::memory::Buffer;
 
 /// The class of such ports: Linux, drivers/char/virtio_console.c.
 pub const SUBSYSTEM: &[u8] = b"virtio-ports";
 
+/// Reports that wait for a port that appears late.
+static QUEUE: Buffer<4096> = Buffer::new();
+
 /// The port, and the reports that wait for it.
 pub struct Port {
     file: Option<Fd>,
-    queue: Queue<4096>,
+    queue: Queue,
     /// While no host has the port open there is nothing to wait for: look again then.
     rest_until: Option<Millis>,
 }
@@ -23,10 +27,10 @@ const REST: u64 = 100;
 
 impl Port {
     /// Not there yet.
-    pub const fn new() -> Port {
+    pub fn new() -> Port {
         Port {
             file: None,
-            queue: Queue::new(),
+            queue: Queue::new(QUEUE.take()),
             rest_until: None,
         }
     }

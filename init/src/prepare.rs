@@ -7,8 +7,8 @@ use ampoule_init::report::Failure;
 use crate::config::Config;
 use crate::sys::fs::{self, MountFlags};
 use crate::sys::power::{Command, reboot};
-use crate::sys::{Errno, Result, socket};
-use crate::trouble::{Shown, Trouble};
+use crate::sys::{Errno, socket};
+use crate::trouble::{Result, Trouble};
 
 /// A file system and where it is mounted.
 struct Mount {
@@ -95,36 +95,35 @@ const SETTINGS: [(&CStr, &[u8]); 8] = [
 ];
 
 /// Names a step that failed.
-fn failed(what: &str, path: &CStr) -> impl FnOnce(Errno) -> Trouble {
-    move |error| {
-        let path = Shown(path.to_bytes());
-        Trouble::new(Failure::Prepare, format_args!("{what} {path}: {error}"))
-    }
+fn failed(what: &'static str, path: &'static CStr) -> impl FnOnce(Errno) -> Trouble {
+    Trouble::met(Failure::Prepare, what, path.to_bytes())
 }
 
 /// Mounts /dev.
-pub fn devices() -> core::result::Result<(), Trouble> {
+pub fn devices() -> Result<()> {
     mount(&DEVICES)
 }
 
 /// The file tree, as far as it needs no configuration.
-pub fn tree() -> core::result::Result<(), Trouble> {
-    MOUNTS.iter().try_for_each(mount)?;
+pub fn tree() -> Result<()> {
+    for one in &MOUNTS {
+        mount(one)?;
+    }
     for (target, path) in LINKS {
         fs::make_link(target, path).map_err(failed("link", path))?;
     }
     Ok(())
 }
 
-fn mount(mount: &Mount) -> core::result::Result<(), Trouble> {
+fn mount(mount: &Mount) -> Result<()> {
     let Mount {
         kind,
         target,
         flags,
         data,
-    } = mount;
+    } = *mount;
     fs::make_directory(target, 0o755).map_err(failed("make directory", target))?;
-    match fs::mount(kind, target, *flags, data) {
+    match fs::mount(kind, target, flags, data) {
         // something mounted it already
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(error) => Err(failed("mount", target)(error)),
@@ -132,22 +131,18 @@ fn mount(mount: &Mount) -> core::result::Result<(), Trouble> {
 }
 
 /// What the configuration decides, and the settings.
-pub fn machine(config: &Config) -> core::result::Result<(), Trouble> {
+pub fn machine(config: &Config) -> Result<()> {
     for (path, value) in SETTINGS {
         // absent where the kernel has not what it sets
         let _ = fs::set(path, value);
     }
-    // elsewhere than on x86 a kernel may be built without it
+    // refused where the kernel knows no such keys
     let _ = reboot(Command::CtrlAltDelSignals);
     if let Some(name) = config.hostname {
         fs::set_host_name(name).map_err(failed("set the host name", c""))?;
     }
-    loopback().map_err(failed("switch on", c"lo"))?;
+    // 127.0.0.1 and ::1 come with it
+    socket::interface_up(b"lo").map_err(failed("switch on", c"lo"))?;
     let read_only = MountFlags::REMOUNT.and(MountFlags::READ_ONLY);
     fs::mount(c"", c"/", read_only, c"").map_err(failed("make read-only", c"/"))
-}
-
-/// 127.0.0.1 and ::1 come with it.
-fn loopback() -> Result<()> {
-    socket::interface_up(b"lo")
 }

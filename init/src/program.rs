@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::relay::Relay;
 use crate::sys::fd::{self, Fd};
 use crate::sys::process::{self, Resource, Side, Strings};
-use crate::sys::{Errno, Result, fs, signal};
-use crate::trouble::{Shown, Trouble};
+use crate::sys::{self, Errno, fs, signal};
+use crate::trouble::{Result, Trouble};
 
 /// Descriptors that a program may have open: at first, and when it asks for more. Servers
 /// that ask get what Linux gives a service (fs.nr_open); others walk through all numbers
@@ -29,29 +29,35 @@ pub struct Program {
     _silence: Fd,
 }
 
+/// A step of the child's: what it is called when it fails, and what it does.
+type Step = (&'static str, fn(&Child) -> sys::Result<()>);
+
 /// What the child does, in order; a failure is told by its place in this table.
-const STEPS: [(&str, fn(&Child) -> Result<()>); 9] = [
-    ("take the standard descriptors", |child| {
+const STEPS: [Step; 10] = [
+    ("give the standard descriptors to", |child| {
         child.take_descriptors()
     }),
-    ("start a session", |_| process::new_session()),
-    ("set the limits", |_| set_limits()),
-    ("give up the bounding capabilities", |_| {
+    ("start a session for", |_| process::new_session()),
+    ("set the limits of", |_| set_limits()),
+    ("drop the bounding capabilities of", |_| {
         process::drop_bounding_capabilities()
     }),
-    ("become the user", |child| {
+    ("change the user of", |child| {
         process::become_user(child.uid, child.gid)
     }),
-    ("give up the capabilities", |_| process::drop_capabilities()),
-    ("refuse new privileges", |_| process::no_new_privileges()),
-    ("enter the working directory", |child| {
+    ("drop the capabilities of", |_| process::drop_capabilities()),
+    ("refuse new privileges to", |_| process::no_new_privileges()),
+    ("enter the working directory of", |child| {
         fs::change_directory(child.workdir)
     }),
-    ("release the signals", |_| signal::release_all()),
+    ("release the signals of", |_| signal::release_all()),
+    ("clear the file mode mask of", |_| process::set_umask(0o022)),
 ];
 
 /// What the child needs: everything is prepared before the fork.
 struct Child<'a> {
+    /// The path, for messages.
+    app: &'static [u8],
     path: &'a CStr,
     workdir: &'a CStr,
     uid: u32,
@@ -61,36 +67,49 @@ struct Child<'a> {
     descriptors: [Fd; 3],
 }
 
+/// The ends of the three pipes, each in the order input, output, errors.
+struct Pipes {
+    program: [Fd; 3],
+    own: [Fd; 3],
+}
+
+impl Pipes {
+    fn make(config: &Config) -> sys::Result<Pipes> {
+        let ((input, silence), (output, out), (errors, err)) =
+            (fd::pipe()?, fd::pipe()?, fd::pipe()?);
+        let pipes = Pipes {
+            program: [input, out, err],
+            own: [silence, output, errors],
+        };
+        for end in &pipes.program {
+            // so that the program can open /dev/stdout and the like by name
+            end.set_owner(config.uid, config.gid)?;
+        }
+        for end in &pipes.own {
+            end.set_non_blocking()?;
+        }
+        Ok(pipes)
+    }
+}
+
 impl Program {
     /// Starts it; it has been executed when this returns.
-    pub fn start(config: &Config) -> core::result::Result<Program, Trouble> {
+    pub fn start(config: &Config) -> Result<Program> {
+        let prepared = || Trouble::met(Failure::Prepare, "make ready to start", config.app);
         let (mut path, mut workdir) = ([0; PATH_MAX], [0; PATH_MAX]);
-        let path = terminated(config.app, &mut path)?;
-        let workdir = terminated(config.workdir, &mut workdir)?;
-        let prepared = |error: Errno| {
-            Trouble::new(
-                Failure::Prepare,
-                format_args!("prepare to start the app: {error}"),
-            )
-        };
-        let (input, silence) = fd::pipe().map_err(prepared)?;
-        let (output, out) = fd::pipe().map_err(prepared)?;
-        let (errors, err) = fd::pipe().map_err(prepared)?;
-        for end in [&input, &out, &err] {
-            // so that the program can open /dev/stdout and the like by name
-            end.set_owner(config.uid, config.gid).map_err(prepared)?;
-        }
-        for end in [&output, &errors] {
-            end.set_non_blocking(true).map_err(prepared)?;
-        }
+        let Pipes {
+            program,
+            own: [silence, output, errors],
+        } = Pipes::make(config).map_err(prepared())?;
         let child = Child {
-            path,
-            workdir,
+            app: config.app,
+            path: terminated(config.app, &mut path)?,
+            workdir: terminated(config.workdir, &mut workdir)?,
             uid: config.uid,
             gid: config.gid,
-            arguments: config.arguments().map_err(prepared)?,
-            environment: config.environment().map_err(prepared)?,
-            descriptors: [input, out, err],
+            arguments: config.arguments().map_err(prepared())?,
+            environment: config.environment().map_err(prepared())?,
+            descriptors: program,
         };
         let pid = child.start()?;
         Ok(Program {
@@ -103,12 +122,10 @@ impl Program {
 
 impl Child<'_> {
     /// Forks and waits until the program is executed or that has failed.
-    fn start(self) -> core::result::Result<u32, Trouble> {
-        let forked = |error: Errno| {
-            Trouble::new(Failure::Prepare, format_args!("fork for the app: {error}"))
-        };
-        let (told, tell) = fd::pipe().map_err(forked)?;
-        match process::fork().map_err(forked)? {
+    fn start(self) -> Result<u32> {
+        let forked = || Trouble::met(Failure::Prepare, "fork for", self.app);
+        let (told, tell) = fd::pipe().map_err(forked())?;
+        match process::fork().map_err(forked())? {
             Side::Child => self.run(&tell),
             Side::Parent(pid) => {
                 drop(tell);
@@ -139,38 +156,33 @@ impl Child<'_> {
 
     fn trouble(&self, [place, a, b, c, d]: [u8; 5]) -> Trouble {
         let error = Errno(i32::from_le_bytes([a, b, c, d]));
-        let path = Shown(self.path.to_bytes());
-        match STEPS.get(usize::from(place)) {
-            Some((step, _)) => Trouble::new(Failure::Exec, format_args!("{step}: {error}")),
-            None => Trouble::new(Failure::Exec, format_args!("execve {path}: {error}")),
-        }
+        let what = STEPS
+            .get(usize::from(place))
+            .map_or("execute", |(step, _)| step);
+        Trouble::met(Failure::Exec, what, self.app)(error)
     }
 
-    fn take_descriptors(&self) -> Result<()> {
+    fn take_descriptors(&self) -> sys::Result<()> {
         (0..)
             .zip(&self.descriptors)
             .try_for_each(|(number, end)| end.install_as(number))
     }
 }
 
-fn set_limits() -> Result<()> {
+fn set_limits() -> sys::Result<()> {
     process::set_limit(Resource::Core, 0, 0)?;
     process::set_limit(Resource::Files, FILES.0, FILES.1)
 }
 
 /// A path of the configuration as system calls take it.
-fn terminated<'b>(
-    path: &[u8],
-    room: &'b mut [u8; PATH_MAX],
-) -> core::result::Result<&'b CStr, Trouble> {
+fn terminated<'b>(path: &'static [u8], room: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr> {
     if path.len() < PATH_MAX {
         room[..path.len()].copy_from_slice(path);
         if let Ok(path) = CStr::from_bytes_until_nul(room) {
             return Ok(path);
         }
     }
-    Err(Trouble::new(
-        Failure::Config,
-        format_args!("a path of the configuration is too long"),
+    Err(Trouble::met(Failure::Config, "use the path", path)(
+        Errno::ENAMETOOLONG,
     ))
 }

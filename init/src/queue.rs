@@ -2,18 +2,18 @@
 
 use crate::sys::{self, Errno};
 
-/// First in, first out, at most `N` bytes.
-pub struct Queue<const N: usize> {
-    bytes: [u8; N],
+/// First in, first out.
+pub struct Queue {
+    bytes: &'static mut [u8],
     start: usize,
     end: usize,
 }
 
-impl<const N: usize> Queue<N> {
-    /// An empty queue.
-    pub const fn new() -> Queue<N> {
+impl Queue {
+    /// An empty queue of as many bytes as the buffer has.
+    pub fn new(bytes: &'static mut [u8]) -> Queue {
         Queue {
-            bytes: [0; N],
+            bytes,
             start: 0,
             end: 0,
         }
@@ -31,7 +31,7 @@ impl<const N: usize> Queue<N> {
 
     /// How many bytes can be added.
     pub fn room(&self) -> usize {
-        N - self.len()
+        self.bytes.len() - self.len()
     }
 
     /// Adds `bytes`, and says whether they had room; otherwise none is added.
@@ -39,7 +39,7 @@ impl<const N: usize> Queue<N> {
         if bytes.len() > self.room() {
             return false;
         }
-        if bytes.len() > N - self.end {
+        if bytes.len() > self.bytes.len() - self.end {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }

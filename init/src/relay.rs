@@ -1,20 +1,25 @@
 //! Relays the program's standard output and error to the console.
 
-use ampoule_init::screen::{Lines, Stream};
+use ampoule_init::screen::{LONGEST, Lines, Stream};
 use ampoule_init::time::{Millis, earlier};
 
 use crate::console::Console;
 use crate::sys::Errno;
 use crate::sys::fd::{Fd, RawFd};
+use crate::sys::memory::Buffer;
 
 /// How long the beginning of a line waits for its end before it is shown, in milliseconds.
 const PATIENCE: u64 = 200;
+
+/// What the two pipes' lines are collected in.
+static OUT: Buffer<LONGEST> = Buffer::new();
+static ERR: Buffer<LONGEST> = Buffer::new();
 
 /// One of the two pipes.
 struct Source {
     stream: Stream,
     pipe: Option<Fd>,
-    lines: Lines,
+    lines: Lines<'static>,
     /// When the beginning of a line is shown as it is.
     show_at: Option<Millis>,
 }
@@ -52,14 +57,17 @@ pub struct Relay {
 impl Relay {
     /// Reads from the given ends, which do not wait.
     pub fn new(out: Fd, err: Fd) -> Relay {
-        let source = |stream, pipe| Source {
+        let source = |stream, pipe, buffer| Source {
             stream,
             pipe: Some(pipe),
-            lines: Lines::new(),
+            lines: Lines::new(buffer),
             show_at: None,
         };
         Relay {
-            sources: [source(Stream::Out, out), source(Stream::Err, err)],
+            sources: [
+                source(Stream::Out, out, OUT.take()),
+                source(Stream::Err, err, ERR.take()),
+            ],
         }
     }
 

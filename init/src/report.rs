@@ -12,6 +12,7 @@ use core::fmt::{self, Write};
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::list::List;
+use crate::plain::{Address, Decimal, Plain};
 use crate::wire::{MAX_NAMESERVERS, MAX_PORTS};
 
 /// What every report begins with.
@@ -209,17 +210,28 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(PREFIX)?;
         match self {
-            Report::Start { version, at } => write!(f, "start version={version}{at}"),
+            Report::Start { version, at } => write!(f, "start version={}{at}", Plain(version)),
             Report::Network(network) => write!(f, "network {network}"),
             Report::App { pid, at, path } => {
-                write!(f, "app pid={pid}{at} path={}", Clean(path))
+                write!(
+                    f,
+                    "app pid={}{at} path={}",
+                    Decimal((*pid).into()),
+                    Clean(path)
+                )
             }
             Report::Ready { ports } => {
                 f.write_str("ready")?;
-                joined(f, " port=", ports)
+                joined(
+                    f,
+                    " port=",
+                    ports.iter().map(|port| Decimal((*port).into())),
+                )
             }
-            Report::LoopbackOnly { port } => write!(f, "loopback-only port={port}"),
-            Report::Stopping { reason } => write!(f, "stopping reason={}", reason.as_str()),
+            Report::LoopbackOnly { port } => {
+                write!(f, "loopback-only port={}", Decimal((*port).into()))
+            }
+            Report::Stopping { reason } => write!(f, "stopping reason={}", Plain(reason.as_str())),
             Report::Verdict(verdict) => write!(f, "verdict {verdict}"),
         }
     }
@@ -228,9 +240,9 @@ impl fmt::Display for Report<'_> {
 /// With a leading space.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " uptime-us={}", self.uptime_us)?;
+        write!(f, " uptime-us={}", Decimal(self.uptime_us))?;
         match self.tsc {
-            Some(tsc) => write!(f, " tsc={tsc}"),
+            Some(tsc) => write!(f, " tsc={}", Decimal(tsc)),
             None => Ok(()),
         }
     }
@@ -248,12 +260,18 @@ impl fmt::Display for Network<'_> {
                 mtu,
                 dns,
             } => {
-                write!(f, "interface={interface} address={address}/{prefix}")?;
+                write!(
+                    f,
+                    "interface={} address={}",
+                    Plain(interface),
+                    Address((*address).into())
+                )?;
+                write!(f, "/{}", Decimal((*prefix).into()))?;
                 if let Some(gateway) = gateway {
-                    write!(f, " gateway={gateway}")?;
+                    write!(f, " gateway={}", Address((*gateway).into()))?;
                 }
-                write!(f, " mtu={mtu}")?;
-                joined(f, " dns=", dns)
+                write!(f, " mtu={}", Decimal((*mtu).into()))?;
+                joined(f, " dns=", dns.iter().map(|server| Address(*server)))
             }
             Network::Failed { reason } => write!(f, "failed reason={}", Clean(reason)),
         }
@@ -263,20 +281,30 @@ impl fmt::Display for Network<'_> {
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Exit(code) => write!(f, "exit={code}"),
-            Verdict::Signal(signal) => write!(f, "signal={signal}"),
+            Verdict::Exit(code) => write!(f, "exit={}", Decimal((*code).into())),
+            Verdict::Signal(signal) => write!(f, "signal={}", Decimal((*signal).into())),
             Verdict::Failed { code, reason } => {
-                write!(f, "failed={} reason={}", code.as_str(), Clean(reason))
+                write!(
+                    f,
+                    "failed={} reason={}",
+                    Plain(code.as_str()),
+                    Clean(reason)
+                )
             }
         }
     }
 }
 
 /// Values after `key`, separated by commas; nothing at all when there are none.
-fn joined<T: fmt::Display>(f: &mut fmt::Formatter<'_>, key: &str, values: &[T]) -> fmt::Result {
+fn joined<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    key: &str,
+    values: impl Iterator<Item = T>,
+) -> fmt::Result {
     let mut before = key;
     for value in values {
-        write!(f, "{before}{value}")?;
+        f.write_str(before)?;
+        value.fmt(f)?;
         before = ",";
     }
     Ok(())

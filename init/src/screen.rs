@@ -7,22 +7,19 @@
 
 use crate::report::{ESCAPE, MARK};
 
-/// The longest line that is kept whole, in bytes.
+/// The longest line of the program that is kept whole, in bytes.
 pub const LONGEST: usize = 4096;
 
 /// Collects one stream's output. Lines end with a line feed.
-pub struct Lines {
-    buffer: [u8; LONGEST],
+pub struct Lines<'b> {
+    buffer: &'b mut [u8],
     len: usize,
 }
 
-impl Lines {
-    /// Nothing collected.
-    pub const fn new() -> Lines {
-        Lines {
-            buffer: [0; LONGEST],
-            len: 0,
-        }
+impl<'b> Lines<'b> {
+    /// Nothing collected. The buffer's length is that of the longest line kept whole.
+    pub fn new(buffer: &'b mut [u8]) -> Lines<'b> {
+        Lines { buffer, len: 0 }
     }
 
     /// Where the next bytes go; never empty after [`Lines::take`]. Tell with
@@ -33,7 +30,7 @@ impl Lines {
 
     /// `count` bytes were put at the beginning of the room.
     pub fn filled(&mut self, count: usize) {
-        self.len = (self.len + count).min(LONGEST);
+        self.len = (self.len + count).min(self.buffer.len());
     }
 
     /// Whether a line has begun that is not whole yet.
@@ -46,7 +43,7 @@ impl Lines {
     pub fn take(&mut self, all: bool, give: &mut dyn FnMut(&[u8])) {
         let held = &self.buffer[..self.len];
         let whole = match held.iter().rposition(|byte| *byte == b'\n') {
-            _ if all || self.len == LONGEST => self.len,
+            _ if all || self.len == self.buffer.len() => self.len,
             Some(last) => last + 1,
             None => 0,
         };
@@ -55,12 +52,6 @@ impl Lines {
         }
         self.buffer.copy_within(whole..self.len, 0);
         self.len -= whole;
-    }
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Lines::new()
     }
 }
 
@@ -170,7 +161,8 @@ mod tests {
     }
 
     fn lines_of(chunks: &[&[u8]], all: bool) -> Vec<Vec<u8>> {
-        let mut lines = Lines::new();
+        let mut buffer = [0; LONGEST];
+        let mut lines = Lines::new(&mut buffer);
         let mut given = Vec::new();
         for chunk in chunks {
             let mut rest = *chunk;

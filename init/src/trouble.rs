@@ -3,44 +3,82 @@
 use core::fmt::{self, Write};
 
 use ampoule_init::report::Failure;
-use ampoule_init::wire::OnExit;
+use ampoule_init::wire::ParseError;
 
-use crate::config::Config;
+use crate::sys::Errno;
 
-/// What ends the machine before, or instead of, the program.
+/// What ends the machine before, or instead of, the program. Small, since every function
+/// on the way hands it on; it becomes text at the end.
 pub struct Trouble {
     /// The class.
     pub code: Failure,
-    /// What follows: power off unless the configuration was read and says otherwise.
-    pub on_exit: OnExit,
-    reason: Text<200>,
+    what: &'static str,
+    subject: &'static [u8],
+    cause: Cause,
 }
+
+enum Cause {
+    None,
+    Kernel(Errno),
+    Config(ParseError),
+}
+
+/// What a function that may meet trouble gives.
+pub type Result<T> = core::result::Result<T, Trouble>;
 
 impl Trouble {
-    /// With a reason of one line.
-    pub fn new(code: Failure, reason: fmt::Arguments<'_>) -> Trouble {
+    /// A failure that `what` describes.
+    pub fn new(code: Failure, what: &'static str) -> Trouble {
         Trouble {
             code,
-            on_exit: OnExit::PowerOff,
-            reason: Text::of(reason),
+            what,
+            subject: b"",
+            cause: Cause::None,
         }
     }
 
-    /// With what the configuration wants to follow.
-    pub fn with(self, config: &Config) -> Trouble {
+    /// The configuration was not understood.
+    pub fn of_config(cause: ParseError) -> Trouble {
+        let cause = Cause::Config(cause);
         Trouble {
-            on_exit: config.on_exit,
-            ..self
+            code: Failure::Config,
+            what: "read /ampoule/config",
+            subject: b"",
+            cause,
         }
     }
 
-    /// The reason.
-    pub fn reason(&self) -> &str {
-        self.reason.as_str()
+    /// What the kernel answered when PID 1 did `what` to `subject`, a path or empty.
+    pub fn met(
+        code: Failure,
+        what: &'static str,
+        subject: &'static [u8],
+    ) -> impl FnOnce(Errno) -> Trouble {
+        move |error| Trouble {
+            code,
+            what,
+            subject,
+            cause: Cause::Kernel(error),
+        }
     }
 }
 
-/// At most `N` bytes of text; what does not fit is left off.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        if !self.subject.is_empty() {
+            write!(f, " {}", Shown(self.subject))?;
+        }
+        match self.cause {
+            Cause::None => Ok(()),
+            Cause::Kernel(error) => write!(f, ": {error}"),
+            Cause::Config(error) => write!(f, ": {error}"),
+        }
+    }
+}
+
+/// At most `N` bytes of ASCII text; other bytes stand as `?`, and what does not fit is
+/// left off.
 pub struct Text<const N: usize> {
     bytes: [u8; N],
     len: usize,
@@ -60,20 +98,16 @@ impl<const N: usize> Text<N> {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        let bytes = &self.bytes[..self.len];
-        // a character may have been cut at the end
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(cut) => core::str::from_utf8(&bytes[..cut.valid_up_to()]).unwrap_or_default(),
-        }
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
 
 impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        let taken = s.len().min(N - self.len);
-        self.bytes[self.len..self.len + taken].copy_from_slice(&s.as_bytes()[..taken]);
-        self.len += taken;
+        for (place, byte) in self.bytes[self.len..].iter_mut().zip(s.bytes()) {
+            *place = if byte.is_ascii() { byte } else { b'?' };
+            self.len += 1;
+        }
         Ok(())
     }
 }

@@ -9,6 +9,8 @@
 use core::fmt::{self, Write};
 use core::net::{IpAddr, Ipv4Addr};
 
+use crate::plain::{self, Address, Decimal, Plain};
+
 /// Where the file lies in the guest.
 pub const PATH: &str = "/ampoule/config";
 
@@ -110,8 +112,8 @@ pub fn encode(setting: &Setting<'_>, out: &mut dyn FnMut(&[u8])) -> Result<(), N
     out(b"=");
     match value {
         Value::Bytes(bytes) => out(bytes),
-        Value::Number(number) => text(out, format_args!("{number}")),
-        Value::Address(address) => text(out, format_args!("{address}")),
+        Value::Number(number) => text(out, format_args!("{}", Decimal(number.into()))),
+        Value::Address(address) => text(out, format_args!("{}", Address(address))),
         Value::Network(network) => text(out, format_args!("{network}")),
     }
     out(b"\0");
@@ -174,16 +176,14 @@ impl fmt::Display for Network {
             Network::Static {
                 address,
                 prefix,
-                gateway: None,
+                gateway,
             } => {
-                write!(f, "static {address}/{prefix}")
-            }
-            Network::Static {
-                address,
-                prefix,
-                gateway: Some(gateway),
-            } => {
-                write!(f, "static {address}/{prefix} {gateway}")
+                let prefix = Decimal(prefix.into());
+                write!(f, "static {}/{prefix}", Address(address.into()))?;
+                match gateway {
+                    Some(gateway) => write!(f, " {}", Address(gateway.into())),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -223,14 +223,19 @@ impl fmt::Display for ParseError {
             What::UnknownKey => "has an unknown key",
             What::BadValue => "has a bad value",
         };
-        write!(f, "record {} of the configuration {what}", self.record)
+        write!(
+            f,
+            "record {} of the configuration {}",
+            Decimal(self.record as u64),
+            Plain(what)
+        )
     }
 }
 
 impl core::error::Error for ParseError {}
 
 /// The settings of a configuration file, in its order. Ends after the first error.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings<'a> {
     rest: &'a [u8],
     record: usize,
@@ -291,8 +296,8 @@ fn read(record: &[u8]) -> Result<Setting<'_>, What> {
         b"gid" => number(value).map(Setting::Gid),
         b"hostname" => hostname(value).map(Setting::Hostname),
         b"network" => network(value).map(Setting::Network),
-        b"nameserver" => word(value).map(Setting::Nameserver),
-        b"port" => word(value).filter(|port| *port != 0).map(Setting::Port),
+        b"nameserver" => plain::address(value).map(Setting::Nameserver),
+        b"port" => port(value).map(Setting::Port),
         b"on-exit" => on_exit(value).map(Setting::OnExit),
         b"grace" => number(value).map(Setting::Grace),
         b"dhcp-wait" => number(value).map(Setting::DhcpWait),
@@ -314,17 +319,14 @@ fn hostname(value: &[u8]) -> Option<&[u8]> {
     (1..=MAX_HOSTNAME).contains(&value.len()).then_some(value)
 }
 
-fn word<T: core::str::FromStr>(value: &[u8]) -> Option<T> {
-    core::str::from_utf8(value).ok()?.parse().ok()
+fn number(value: &[u8]) -> Option<u32> {
+    plain::decimal(value, u32::MAX.into()).map(|number| number as u32)
 }
 
-/// Decimal digits alone: `FromStr` would take a sign as well.
-fn number(value: &[u8]) -> Option<u32> {
-    value
-        .iter()
-        .all(u8::is_ascii_digit)
-        .then(|| word(value))
-        .flatten()
+fn port(value: &[u8]) -> Option<u16> {
+    plain::decimal(value, u16::MAX.into())
+        .map(|port| port as u16)
+        .filter(|port| *port != 0)
 }
 
 fn on_exit(value: &[u8]) -> Option<OnExit> {
@@ -339,22 +341,17 @@ fn network(value: &[u8]) -> Option<Network> {
         b"none" => return Some(Network::None),
         _ => {}
     }
-    let mut words = core::str::from_utf8(value)
-        .ok()?
-        .strip_prefix("static ")?
-        .split(' ');
-    let (address, prefix) = words.next()?.split_once('/')?;
-    let prefix = number(prefix.as_bytes()).filter(|bits| *bits <= 32)?;
+    let mut words = value.strip_prefix(b"static ")?.split(|byte| *byte == b' ');
+    let mut network = words.next()?.splitn(2, |byte| *byte == b'/');
+    let address = plain::ipv4(network.next()?)?;
+    let prefix = plain::decimal(network.next()?, 32)? as u8;
     let gateway = match words.next() {
-        Some(gateway) => Some(gateway.parse().ok()?),
+        Some(gateway) => Some(plain::ipv4(gateway)?),
         None => None,
     };
-    if words.next().is_some() {
-        return None;
-    }
-    Some(Network::Static {
-        address: address.parse().ok()?,
-        prefix: u8::try_from(prefix).ok()?,
+    words.next().is_none().then_some(Network::Static {
+        address,
+        prefix,
         gateway,
     })
 }

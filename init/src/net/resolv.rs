@@ -1,6 +1,7 @@
 //! resolv.conf(5), as glibc and musl read it.
 
 use super::text::Text;
+use crate::plain::Address;
 use core::fmt::Write;
 use core::net::IpAddr;
 
@@ -14,7 +15,7 @@ pub fn render(servers: &[IpAddr], search: &[u8]) -> Text<MAX_FILE> {
     let mut file = Text::new();
     for server in servers {
         let before = file.as_bytes().len();
-        if writeln!(file, "nameserver {server}").is_err() {
+        if writeln!(file, "nameserver {}", Address(*server)).is_err() {
             file.truncate(before);
         }
     }

@@ -86,16 +86,18 @@ impl Fd {
         unsafe { call(nr::FCHOWN, [arg(self.0), uid as usize, gid as usize]) }.map(drop)
     }
 
-    /// Whether reads and writes return instead of waiting: fcntl(2), `F_GETFL`, `F_SETFL`.
-    pub fn set_non_blocking(&self, on: bool) -> Result<()> {
-        const F_GETFL: i32 = 3;
+    /// Reads and writes return instead of waiting: fcntl(2), `F_SETFL`. No other flag of
+    /// those that it sets is in use.
+    pub fn set_non_blocking(&self) -> Result<()> {
         const F_SETFL: i32 = 4;
         // SAFETY: no pointers.
-        let flags = unsafe { call(nr::FCNTL, [arg(self.0), arg(F_GETFL)]) }?;
-        let bit = arg(Flags::NON_BLOCKING.0);
-        let flags = if on { flags | bit } else { flags & !bit };
-        // SAFETY: no pointers.
-        unsafe { call(nr::FCNTL, [arg(self.0), arg(F_SETFL), flags]) }.map(drop)
+        unsafe {
+            call(
+                nr::FCNTL,
+                [arg(self.0), arg(F_SETFL), arg(Flags::NON_BLOCKING.0)],
+            )
+        }
+        .map(drop)
     }
 
     /// Makes `number` refer to the same open file, open in a program that is executed.

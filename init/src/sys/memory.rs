@@ -1,4 +1,8 @@
-//! Memory from the kernel, for what has no fixed size.
+//! Memory that does not belong on the stack: from the kernel what has no fixed size, and
+//! buffers that exist once.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::arch::nr;
 use super::fd::Fd;
@@ -56,5 +60,37 @@ impl Map {
         // SAFETY: readable and writable for `len` bytes, or dangling with length 0; never
         // unmapped, and `self` was the only way to it.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+/// A buffer that exists once and is handed out once.
+pub struct Buffer<const N: usize> {
+    bytes: UnsafeCell<[u8; N]>,
+    taken: AtomicBool,
+}
+
+// SAFETY: the bytes are reached through `take` alone, which gives them to one caller.
+unsafe impl<const N: usize> Sync for Buffer<N> {}
+
+impl<const N: usize> Buffer<N> {
+    /// Zeroes.
+    pub const fn new() -> Buffer<N> {
+        Buffer {
+            bytes: UnsafeCell::new([0; N]),
+            taken: AtomicBool::new(false),
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Panics
+    /// When they were taken before.
+    pub fn take(&'static self) -> &'static mut [u8] {
+        assert!(
+            !self.taken.swap(true, Ordering::Relaxed),
+            "a buffer was taken twice"
+        );
+        // SAFETY: this is the only reference, as the line above has made sure.
+        unsafe { &mut *self.bytes.get() }
     }
 }

@@ -31,6 +31,7 @@ extern "C" fn entry() -> ! {
 ///
 /// # Safety
 /// As for [`arch::call`].
+#[inline(always)]
 unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Result<usize> {
     let mut all = [0; 6];
     all[..N].copy_from_slice(&args);

@@ -80,6 +80,12 @@ pub fn new_session() -> Result<()> {
     unsafe { call(nr::SETSID, []) }.map(drop)
 }
 
+/// umask(2): what a file that the program makes is not allowed by default.
+pub fn set_umask(mask: u32) -> Result<()> {
+    // SAFETY: no pointers.
+    unsafe { call(nr::UMASK, [mask as usize]) }.map(drop)
+}
+
 /// User and group, real, effective and saved, and no further groups.
 pub fn become_user(uid: u32, gid: u32) -> Result<()> {
     let (uid, gid) = (uid as usize, gid as usize);

@@ -1,6 +1,6 @@
 //! x86_64: System V ABI, AMD64 supplement, section A.2 (system calls) and 3.4.1 (entry).
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 
 /// Numbers of the system calls: Linux, arch/x86/entry/syscalls/syscall_64.tbl.
 pub mod nr {
@@ -26,6 +26,7 @@ pub mod nr {
     pub const FCNTL: usize = 72;
     pub const CHDIR: usize = 80;
     pub const FCHOWN: usize = 93;
+    pub const UMASK: usize = 95;
     pub const SETSID: usize = 112;
     pub const SETGROUPS: usize = 116;
     pub const SETRESUID: usize = 117;
@@ -117,33 +118,16 @@ global_asm!(
     "ret",
 );
 
-/// One system call.
-///
-/// # Safety
-/// The arguments keep the contract of the call: pointers among them are valid for what
-/// the kernel reads or writes there.
-#[inline(never)]
-pub unsafe fn call(number: usize, args: [usize; 6]) -> isize {
-    let result: isize;
-    // SAFETY: the caller vouches for the arguments; the instruction itself changes rax,
-    // rcx and r11, all of them declared, and memory, which is not declared untouched.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") args[0],
-            in("rsi") args[1],
-            in("rdx") args[2],
-            in("r10") args[3],
-            in("r8") args[4],
-            in("r9") args[5],
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
-}
+// The six arguments are where the kernel wants them, but for the fourth: `syscall` puts
+// the return address into rcx. The number is the seventh, on the stack.
+global_asm!(
+    ".globl ampoule_syscall",
+    "ampoule_syscall:",
+    "mov rax, [rsp + 8]",
+    "mov r10, rcx",
+    "syscall",
+    "ret",
+);
 
 /// The time-stamp counter: ticks since reset. Intel SDM volume 2, RDTSC.
 pub fn counter() -> Option<u64> {
