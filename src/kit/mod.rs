@@ -173,6 +173,12 @@ impl Kit {
         &self.folder
     }
 
+    /// The architecture that it is for.
+    #[must_use]
+    pub fn arch(&self) -> Arch {
+        self.manifest.arch
+    }
+
     /// The kernel: a bzImage.
     #[must_use]
     pub fn kernel(&self) -> &Path {

@@ -1,0 +1,357 @@
+//! From an appliance and a kit to an image, through temporary files beside the
+//! output: the image appears whole under its name, or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::app::{self, Allow, Shape};
+use crate::boot::bios::{self, Extent, LoadPlan};
+use crate::boot::bzimage::{self, SetupHeader};
+use crate::boot::uki::{self, Parts, Section};
+use crate::digest::Digest;
+use crate::disk::{self, BootCode, Plan};
+use crate::initramfs::{self, DEFAULT_LEVEL, Packed};
+use crate::kit::Kit;
+use crate::spec::Appliance;
+use crate::units::{Arch, Bytes, Lba, SECTOR};
+
+use super::label::Label;
+use super::memory::{self, Demand};
+use super::{PipelineError, guest};
+
+/// A stage of a build, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The app is read and judged.
+    Analyse,
+    /// The initramfs is compressed.
+    Pack,
+    /// The UKI is assembled.
+    Assemble,
+    /// The disk is written.
+    Write,
+    /// The image's digest is taken.
+    Digest,
+}
+
+impl Step {
+    /// What is being done, for people.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Step::Analyse => "reading the app",
+            Step::Pack => "packing the initramfs",
+            Step::Assemble => "assembling the UKI",
+            Step::Write => "writing the disk",
+            Step::Digest => "taking the digest",
+        }
+    }
+}
+
+/// Looks on while an image is made.
+pub trait Watcher {
+    /// A stage begins.
+    fn step(&self, step: Step);
+    /// Whether the work should end as soon as it can.
+    fn interrupted(&self) -> bool;
+}
+
+/// Watches nothing and never interrupts.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Watcher for Silent {
+    fn step(&self, _: Step) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// An image that was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Built {
+    /// Where it lies.
+    pub image: PathBuf,
+    /// The digest of all its bytes.
+    pub sha256: Digest,
+    /// Its length in bytes, a whole number of MiB.
+    pub size: Bytes,
+    /// What of it the file system has allocated; the rest is holes.
+    pub allocated: Bytes,
+    /// The architecture.
+    pub arch: Arch,
+    /// Least memory of a machine that boots it and starts the app, in MiB.
+    pub memory_mib: u64,
+    /// The release of the kernel inside.
+    pub kernel: String,
+    /// The kernel is not the pinned one.
+    pub unpinned: bool,
+}
+
+/// Makes the image that `appliance` describes out of `kit`.
+///
+/// # Errors
+/// [`PipelineError`]; then no image is there, and one that was there before is
+/// as it was.
+pub fn build(
+    appliance: &Appliance,
+    kit: &Kit,
+    watcher: &dyn Watcher,
+) -> Result<Built, PipelineError> {
+    make(appliance, kit, watcher).map_err(|error| match watcher.interrupted() {
+        true => PipelineError::Interrupted,
+        false => error,
+    })
+}
+
+fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built, PipelineError> {
+    watcher.step(Step::Analyse);
+    let shape = judge(appliance, kit)?;
+    let dir = directory(&appliance.output);
+
+    watcher.step(Step::Pack);
+    let mut initrd = scratch(dir)?;
+    let (packed, demand) = pack(appliance, kit, &mut initrd, watcher)?;
+
+    watcher.step(Step::Assemble);
+    let mut uki_file = scratch(dir)?;
+    let label = label(appliance, kit, &shape, &initrd, &demand)?;
+    let written = assemble(kit, &label, &demand, initrd.path(), &mut uki_file)?;
+    drop((initrd, packed));
+
+    watcher.step(Step::Write);
+    let seed = digest(uki_file.path(), watcher)?;
+    let plan = disk::plan(written.len, kit.arch(), &seed)?;
+    let boot = boot_code(kit, &plan, &written.sections, demand.total_mib())?;
+    let image = scratch(dir)?;
+    disk::write(
+        &plan,
+        uki_file.as_file_mut(),
+        boot.as_ref(),
+        image.as_file(),
+    )?;
+    drop(uki_file);
+
+    watcher.step(Step::Digest);
+    let sha256 = digest(image.path(), watcher)?;
+    let (size, allocated) = publish(image, &appliance.output)?;
+    Ok(Built {
+        image: appliance.output.clone(),
+        sha256,
+        size,
+        allocated,
+        arch: kit.arch(),
+        memory_mib: demand.total_mib(),
+        kernel: kit.kernel_version().to_owned(),
+        unpinned: kit.unpinned(),
+    })
+}
+
+/// Reads the app and refuses what cannot run in an image made with `kit`.
+fn judge(appliance: &Appliance, kit: &Kit) -> Result<Shape, PipelineError> {
+    let allow = Allow {
+        shell: appliance.allow_shell,
+    };
+    let shape = app::examine(&appliance.app, &allow)?;
+    match shape.arch() {
+        Some(app) if app != kit.arch() => Err(PipelineError::Arch {
+            app,
+            kit: kit.arch(),
+        }),
+        _ => Ok(shape),
+    }
+}
+
+fn pack(
+    appliance: &Appliance,
+    kit: &Kit,
+    initrd: &mut NamedTempFile,
+    watcher: &dyn Watcher,
+) -> Result<(Packed, Demand), PipelineError> {
+    let tree = guest::tree(appliance, kit.init())?;
+    let out = Watched {
+        inner: initrd.as_file_mut(),
+        watcher,
+    };
+    let packed = initramfs::pack(&tree, out, DEFAULT_LEVEL)?;
+    let demand = memory::demand(&tree, packed.len, appliance.memory_extra);
+    Ok((packed, demand))
+}
+
+fn label(
+    appliance: &Appliance,
+    kit: &Kit,
+    shape: &Shape,
+    initrd: &NamedTempFile,
+    demand: &Demand,
+) -> Result<Label, PipelineError> {
+    Ok(Label {
+        name: appliance.name.clone(),
+        content: digest(initrd.path(), &Silent)?,
+        kit: kit.digest(),
+        unpinned: kit.unpinned(),
+        shell: shape.shell().is_some(),
+        memory_mib: demand.total_mib(),
+        ports: appliance.ports.clone(),
+    })
+}
+
+/// The kernel's command line (Documentation/admin-guide/kernel-parameters.txt).
+/// Firmware can change it, so nothing in it decides what the machine may do:
+/// consoles (the last one that exists is /dev/console; tty0 is the screen),
+/// quiet but for errors, reboot at once after a panic, and a root file system
+/// that is large enough for what is unpacked into it.
+fn cmdline(arch: Arch, demand: &Demand) -> String {
+    let console = match arch {
+        Arch::X86_64 => "console=tty0 console=ttyS0 ",
+        // from the SPCR table
+        Arch::Aarch64 => "",
+    };
+    let root = demand.root_kib();
+    format!("{console}quiet panic=-1 initramfs_options=size={root}k")
+}
+
+fn assemble(
+    kit: &Kit,
+    label: &Label,
+    demand: &Demand,
+    initrd: &Path,
+    out: &mut NamedTempFile,
+) -> Result<uki::Written, PipelineError> {
+    let stub = fs::read(kit.stub()).map_err(|source| PipelineError::Read {
+        path: kit.stub().to_owned(),
+        source,
+    })?;
+    let (osrel, cmdline) = (label.encode(), cmdline(kit.arch(), demand));
+    let parts = Parts {
+        osrel: osrel.as_bytes(),
+        cmdline: cmdline.as_bytes(),
+        uname: kit.kernel_version().as_bytes(),
+        linux: kit.kernel(),
+        initrd,
+    };
+    Ok(uki::assemble(&stub, &parts, out.as_file_mut())?)
+}
+
+/// The BIOS loader, on the architecture that has a BIOS.
+fn boot_code(
+    kit: &Kit,
+    plan: &Plan,
+    sections: &[Section],
+    memory_mib: u64,
+) -> Result<Option<BootCode>, PipelineError> {
+    let Some(bios) = &plan.bios else {
+        return Ok(None);
+    };
+    let extent = |name: &str| {
+        let section = sections.iter().find(|section| section.name == name);
+        let (offset, bytes) = section.map_or((0, Bytes(0)), |s| (s.offset.0, s.size));
+        Extent {
+            lba: Lba(plan.uki_lba().0 + offset / SECTOR),
+            bytes,
+        }
+    };
+    let stage2 = bios::stage2(&LoadPlan {
+        kernel: extent(".linux"),
+        header: setup_header(kit.kernel())?,
+        initrd: extent(".initrd"),
+        cmdline: extent(".cmdline"),
+        memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
+    })?;
+    let mbr = bios::boot_code(bios.first, &stage2)?;
+    Ok(Some(BootCode { mbr, stage2 }))
+}
+
+fn setup_header(kernel: &Path) -> Result<SetupHeader, PipelineError> {
+    let mut head = [0; bzimage::HEADER_LEN];
+    match File::open(kernel).and_then(|mut file| file.read_exact(&mut head)) {
+        Ok(()) => Ok(SetupHeader::parse(&head)?),
+        Err(source) => Err(PipelineError::Read {
+            path: kernel.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The directory of `output`, where the temporary files go: a rename works only
+/// within a file system, and an image may be larger than what /tmp holds.
+fn directory(output: &Path) -> &Path {
+    match output.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn scratch(dir: &Path) -> Result<NamedTempFile, PipelineError> {
+    tempfile::Builder::new()
+        .prefix(".ampoule-")
+        .tempfile_in(dir)
+        .map_err(|source| PipelineError::Write {
+            path: dir.to_owned(),
+            source,
+        })
+}
+
+/// The digest of the file at `path`.
+fn digest(path: &Path, watcher: &dyn Watcher) -> Result<Digest, PipelineError> {
+    let read = |source| PipelineError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let inner = File::open(path).map_err(read)?;
+    Digest::of_reader(Watched { inner, watcher }).map_err(read)
+}
+
+/// Gives the finished file its name. It becomes readable to whom the umask
+/// allows it, as any other file that a command makes.
+fn publish(image: NamedTempFile, output: &Path) -> Result<(Bytes, Bytes), PipelineError> {
+    let written = |source| PipelineError::Write {
+        path: output.to_owned(),
+        source,
+    };
+    let file = image
+        .persist(output)
+        .map_err(|error| written(error.error))?;
+    let metadata = file.metadata().map_err(written)?;
+    Ok((Bytes(metadata.len()), Bytes(metadata.blocks() * SECTOR)))
+}
+
+/// A reader or writer that fails once the watcher has had enough.
+struct Watched<'w, T> {
+    inner: T,
+    watcher: &'w dyn Watcher,
+}
+
+impl<T> Watched<'_, T> {
+    fn check(&self) -> io::Result<()> {
+        match self.watcher.interrupted() {
+            // not ErrorKind::Interrupted, which callers take as "try again"
+            true => Err(io::Error::other("interrupted")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.read(buffer)
+    }
+}
+
+impl<W: Write> Write for Watched<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,97 @@
+//! What can go wrong while an image is made or read.
+
+use std::io;
+use std::path::PathBuf;
+
+use ampoule_init::wire::{NulInValue, ParseError};
+
+use crate::app::AppError;
+use crate::boot::bios::BiosError;
+use crate::boot::bzimage::BzImageError;
+use crate::boot::uki::UkiError;
+use crate::disk::DiskError;
+use crate::initramfs::{InitramfsError, TreeError};
+use crate::spec::SpecError;
+use crate::units::Arch;
+
+/// An image cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The app cannot be read, or would not run in an image.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The kit is for another architecture than the app.
+    #[error("the app is for {app} and the kit for {kit}; an image holds one architecture")]
+    Arch {
+        /// The app's.
+        app: Arch,
+        /// The kit's.
+        kit: Arch,
+    },
+    /// The description of the appliance does not fit the host's files.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Two things want the same place in the guest.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A value cannot be handed to init.
+    #[error(transparent)]
+    Wire(#[from] NulInValue),
+    /// The initramfs cannot be written or read.
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// The UKI cannot be written or read.
+    #[error(transparent)]
+    Uki(#[from] UkiError),
+    /// The BIOS loader cannot be made for this image.
+    #[error(transparent)]
+    Bios(#[from] BiosError),
+    /// The kit's kernel is no bzImage.
+    #[error(transparent)]
+    Kernel(#[from] BzImageError),
+    /// The disk cannot be planned, written or read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A part of the kit cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The image, or a file on the way to it, cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An image cannot be read.
+    #[error("{}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: Box<PipelineError>,
+    },
+    /// The disk holds a UKI, but not one of ours.
+    #[error("this is not an image of ampoule: its UKI bears no label of ours")]
+    NotOurs,
+    /// A section of the UKI that should be text is none.
+    #[error("section {section} of the UKI cannot be read as text; the image is damaged")]
+    Text {
+        /// The section's name.
+        section: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Init's configuration cannot be understood.
+    #[error(transparent)]
+    Configuration(#[from] ParseError),
+    /// The user asked to stop.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
+}

@@ -1,0 +1,118 @@
+//! What stands in the guest's root: init, its configuration, the app, the files
+//! that were asked for, and the few that programs expect everywhere.
+
+use std::path::Path;
+
+use ampoule_init::wire::{self, Setting};
+
+use crate::initramfs::{Content, Tree};
+use crate::spec::{Appliance, files};
+
+use super::PipelineError;
+
+/// Mount points and `/app`: directories that are there in every guest.
+const DIRECTORIES: &[&str] = &["/app", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp"];
+/// `/dev/console` (Documentation/admin-guide/devices.txt: 5, 1), which the kernel
+/// opens for PID 1 before init can mount anything.
+const CONSOLE: (u32, u32) = (5, 1);
+
+/// The guest's tree for `appliance`, with the init at `init`.
+pub(super) fn tree(appliance: &Appliance, init: &Path) -> Result<Tree, PipelineError> {
+    let mut tree = Tree::new();
+    for dir in DIRECTORIES {
+        tree.dir(dir, 0o755)?;
+    }
+    tree.char_device("/dev/console", 0o600, CONSOLE.0, CONSOLE.1)?;
+    tree.file("/init", 0o755, Content::host(init)?)?;
+    tree.file(wire::PATH, 0o444, Content::Bytes(configuration(appliance)?))?;
+    let app = Content::host(&appliance.app)?;
+    tree.file(&appliance.app_guest_path(), 0o755, app)?;
+    add_files(&mut tree, appliance)?;
+    tree.symlink("/etc/resolv.conf", "/run/resolv.conf")?;
+    for (path, text) in expected(appliance) {
+        if tree.get(path).is_none() {
+            tree.file(path, 0o644, Content::Bytes(text.into_bytes()))?;
+        }
+    }
+    Ok(tree)
+}
+
+fn add_files(tree: &mut Tree, appliance: &Appliance) -> Result<(), PipelineError> {
+    for entry in files::collect(&appliance.files)? {
+        let path = &entry.guest;
+        match entry.kind {
+            files::Kind::Dir => tree.dir(path, 0o755)?,
+            files::Kind::Symlink { target } => tree.symlink(path, &target)?,
+            files::Kind::File { mode, len } => {
+                let path_on_host = entry.host.clone();
+                let content = Content::Host {
+                    path: path_on_host,
+                    len,
+                };
+                tree.file(path, mode, content)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Files that static programs look for in every system, unless they were brought
+/// along: without passwd(5) some fall over before their first line.
+fn expected(appliance: &Appliance) -> [(&'static str, String); 3] {
+    let (uid, gid) = (appliance.user.uid, appliance.user.gid);
+    let (mut passwd, mut group) = (
+        "root:x:0:0:root:/:/nonexistent\n".to_owned(),
+        "root:x:0:\n".to_owned(),
+    );
+    if uid != 0 {
+        passwd += &format!("app:x:{uid}:{gid}:app:/tmp:/nonexistent\n");
+    }
+    if gid != 0 {
+        group += &format!("app:x:{gid}:\n");
+    }
+    let host = &appliance.hostname;
+    let hosts = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host}\n");
+    [
+        ("/etc/passwd", passwd),
+        ("/etc/group", group),
+        ("/etc/hosts", hosts),
+    ]
+}
+
+/// Init's configuration file.
+fn configuration(appliance: &Appliance) -> Result<Vec<u8>, PipelineError> {
+    let app = appliance.app_guest_path();
+    let argv0 = appliance.argv0();
+    let env: Vec<String> = appliance
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let mut settings = vec![Setting::App(app.as_bytes()), Setting::Arg(argv0.as_bytes())];
+    settings.extend(
+        appliance
+            .args
+            .iter()
+            .map(|arg| Setting::Arg(arg.as_bytes())),
+    );
+    settings.extend(env.iter().map(|env| Setting::Env(env.as_bytes())));
+    settings.extend([
+        Setting::Workdir(appliance.workdir.as_bytes()),
+        Setting::Uid(appliance.user.uid),
+        Setting::Gid(appliance.user.gid),
+        Setting::Hostname(appliance.hostname.as_bytes()),
+        Setting::Network(appliance.network),
+    ]);
+    settings.extend(appliance.dns.iter().copied().map(Setting::Nameserver));
+    settings.extend(appliance.ports.iter().copied().map(Setting::Port));
+    settings.extend([
+        Setting::OnExit(appliance.on_exit),
+        Setting::Grace(appliance.grace),
+        Setting::DhcpWait(appliance.dhcp_wait),
+    ]);
+    let mut file = wire::HEADER.to_vec();
+    for setting in &settings {
+        wire::encode(setting, &mut |bytes| file.extend_from_slice(bytes))?;
+    }
+    Ok(file)
+}

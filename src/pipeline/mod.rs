@@ -1,0 +1,17 @@
+//! The one room that knows all others: an appliance becomes an image, and an
+//! image is read back.
+
+mod build;
+mod cut;
+mod error;
+mod guest;
+mod inspect;
+mod label;
+mod memory;
+mod open;
+
+pub use build::{Built, Silent, Step, Watcher, build};
+pub use cut::{DirectParts, cut};
+pub use error::PipelineError;
+pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};
+pub use open::{Summary, summary};
