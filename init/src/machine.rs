@@ -24,8 +24,8 @@ const WATCHED: usize = network::MAX_WATCHED + 18;
 /// How far the program is.
 #[derive(Clone, Copy)]
 enum Phase {
-    /// It waits for an address, until then.
-    Waiting(Option<Millis>),
+    /// It waits for the network.
+    Waiting,
     /// It runs.
     Running,
     /// It ended, and others that it started may still run.
@@ -49,18 +49,18 @@ pub struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Takes the signals, finds the devices, starts the network.
-    pub fn new(config: &'a Config, outlets: &'a mut Outlets) -> Result<Machine<'a>> {
-        let failed = || Trouble::met(Failure::Prepare, "listen to signals and devices", b"");
+    /// Finds the devices and starts the network.
+    pub fn new(config: &'a Config, outlets: &'a mut Outlets, signals: Fd) -> Result<Machine<'a>> {
+        let failed = Trouble::met(Failure::Prepare, "listen to devices", b"");
         let now = outlets::millis();
         Ok(Machine {
             config,
-            signals: signal::take().map_err(failed())?,
-            devices: Devices::find(&mut outlets.port).map_err(failed())?,
+            signals,
+            devices: Devices::find(&mut outlets.port).map_err(failed)?,
             network: Network::start(config, outlets, now),
             outlets,
             program: None,
-            phase: Phase::Waiting(config.dhcp_wait.map(|wait| now.plus(wait))),
+            phase: Phase::Waiting,
             stop: None,
             kill_at: None,
             give_up_at: None,
@@ -74,21 +74,18 @@ impl<'a> Machine<'a> {
             self.on_time(now);
             let phase = self.phase;
             match phase {
-                Phase::Waiting(_) if self.stop.is_some() => {
+                Phase::Waiting if self.stop.is_some() => {
                     return Err(Trouble::new(Failure::Stopped, "before the app was started"));
                 }
-                Phase::Waiting(until) => {
-                    let patient = until.is_none_or(|until| now < until);
-                    if self.network.state() != network::State::Waiting || !patient {
-                        self.start_program(now)?;
-                        continue;
-                    }
+                Phase::Waiting if self.network.state() != network::State::Waiting => {
+                    self.start_program(now)?;
+                    continue;
                 }
                 Phase::Ended(end) if self.is_alone(now) => {
                     self.tell_end(end);
                     return Ok(());
                 }
-                Phase::Running | Phase::Ended(_) => {}
+                Phase::Waiting | Phase::Running | Phase::Ended(_) => {}
             }
             self.wait(now);
         }
@@ -231,9 +228,6 @@ impl<'a> Machine<'a> {
         let mut first = earlier(self.kill_at, self.give_up_at);
         first = earlier(first, self.network.deadline());
         first = earlier(first, self.outlets.deadline());
-        if let Phase::Waiting(until) = self.phase {
-            first = earlier(first, until);
-        }
         if let Some((program, readiness)) = &self.program {
             first = earlier(first, program.relay.deadline(&self.outlets.console));
             if matches!(self.phase, Phase::Running) {

@@ -56,10 +56,11 @@ fn main() -> ! {
 /// From the bare machine to the verdict.
 fn run(outlets: &mut Outlets) -> trouble::Result<()> {
     prepare::tree()?;
+    let signals = prepare::signals()?;
     let config = Config::read()?;
     prepare::machine(&config)?;
     // never dropped: the machine's end closes everything
-    let mut machine = ManuallyDrop::new(Machine::new(&config, outlets)?);
+    let mut machine = ManuallyDrop::new(Machine::new(&config, outlets, signals)?);
     machine.run()
 }
 

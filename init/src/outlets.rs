@@ -19,6 +19,9 @@ static PORT: AtomicI32 = AtomicI32::new(-1);
 /// How long the end waits for a console or port that takes nothing, in milliseconds.
 const PATIENCE: u64 = 2000;
 
+/// How long the end waits for the port of a device that is there, in milliseconds.
+const APPEARANCE: u64 = 500;
+
 /// Both outlets.
 pub struct Outlets {
     /// The program's output and the reports.
@@ -77,7 +80,18 @@ impl Outlets {
 
     /// Waits until everything is out, as long as there is progress.
     pub fn finish(&mut self) {
+        self.await_port();
         self.wait_until(&|outlets| outlets.backlog() == 0);
+    }
+
+    /// A machine that ends at once may be faster than its port.
+    fn await_port(&mut self) {
+        let since = millis();
+        self.port.find();
+        while self.port.may_appear() && millis().since(since) < APPEARANCE {
+            pause();
+            self.port.find();
+        }
     }
 
     /// Waits until the console takes another buffer of output; false when it is stuck.
@@ -104,10 +118,15 @@ impl Outlets {
             } else if now.since(since) > PATIENCE {
                 return false;
             }
-            // nothing tells when a terminal's last byte is out, or when a port gets a host
-            let _ = fd::poll(&mut [], Some(2));
+            pause();
         }
     }
+}
+
+/// Nothing tells when a terminal's last byte is out, or when a port gets a host: look
+/// again after two milliseconds.
+fn pause() {
+    let _ = fd::poll(&mut [], Some(2));
 }
 
 /// The time, for reports.

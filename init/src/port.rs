@@ -41,6 +41,18 @@ impl Port {
         let _ = fs::for_each_name(c"/sys/class/virtio-ports", &mut |name| self.consider(name));
     }
 
+    /// Whether the port may still appear: there is a device of that kind, and its ports
+    /// are told one after the other.
+    pub fn may_appear(&self) -> bool {
+        let mut device = false;
+        if self.file.is_none() {
+            let drivers = c"/sys/bus/virtio/drivers/virtio_console";
+            // no such driver: no such device
+            let _ = fs::for_each_name(drivers, &mut |name| device |= name.starts_with(b"virtio"));
+        }
+        device
+    }
+
     /// Opens the port of this file name if it is ours. Its name is set a moment after the
     /// port itself appears.
     pub fn consider(&mut self, file_name: &[u8]) {

@@ -5,9 +5,10 @@ use core::ffi::CStr;
 use ampoule_init::report::Failure;
 
 use crate::config::Config;
+use crate::sys::fd::Fd;
 use crate::sys::fs::{self, MountFlags};
 use crate::sys::power::{Command, reboot};
-use crate::sys::{Errno, socket};
+use crate::sys::{Errno, signal, socket};
 use crate::trouble::{Result, Trouble};
 
 /// A file system and where it is mounted.
@@ -130,14 +131,21 @@ fn mount(mount: &Mount) -> Result<()> {
     }
 }
 
+/// The signals, from now on as something to read. Control-Alt-Delete becomes one of them;
+/// before, it restarts the machine at once.
+pub fn signals() -> Result<Fd> {
+    let signals = signal::take().map_err(failed("listen to signals", c""))?;
+    // refused where the kernel knows no such keys
+    let _ = reboot(Command::CtrlAltDelSignals);
+    Ok(signals)
+}
+
 /// What the configuration decides, and the settings.
 pub fn machine(config: &Config) -> Result<()> {
     for (path, value) in SETTINGS {
         // absent where the kernel has not what it sets
         let _ = fs::set(path, value);
     }
-    // refused where the kernel knows no such keys
-    let _ = reboot(Command::CtrlAltDelSignals);
     if let Some(name) = config.hostname {
         fs::set_host_name(name).map_err(failed("set the host name", c""))?;
     }

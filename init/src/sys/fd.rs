@@ -19,7 +19,6 @@ pub struct Flags(i32);
 impl Flags {
     pub const READ: Flags = Flags(0);
     pub const WRITE: Flags = Flags(1);
-    pub const READ_WRITE: Flags = Flags(2);
     /// A terminal does not become the controlling one.
     pub const NO_TTY: Flags = Flags(0o400);
     pub const NON_BLOCKING: Flags = Flags(0o4000);

@@ -14,7 +14,6 @@ pub struct MountFlags(usize);
 
 #[allow(missing_docs)]
 impl MountFlags {
-    pub const NONE: MountFlags = MountFlags(0);
     pub const READ_ONLY: MountFlags = MountFlags(1);
     pub const NO_SUID: MountFlags = MountFlags(2);
     pub const NO_DEV: MountFlags = MountFlags(4);
@@ -39,12 +38,6 @@ pub fn mount(kind: &CStr, target: &CStr, flags: MountFlags, data: &CStr) -> Resu
         )
     }
     .map(drop)
-}
-
-/// umount2(2).
-pub fn unmount(target: &CStr) -> Result<()> {
-    // SAFETY: the path ends with NUL and is only read.
-    unsafe { call(nr::UMOUNT2, [target.as_ptr() as usize, 0]) }.map(drop)
 }
 
 /// mkdir(2); a directory that is there already is fine.

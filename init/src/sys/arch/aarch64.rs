@@ -10,7 +10,6 @@ pub mod nr {
     pub const IOCTL: usize = 29;
     pub const MKDIRAT: usize = 34;
     pub const SYMLINKAT: usize = 36;
-    pub const UMOUNT2: usize = 39;
     pub const MOUNT: usize = 40;
     pub const CHDIR: usize = 49;
     pub const FCHOWN: usize = 55;

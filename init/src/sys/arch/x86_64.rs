@@ -35,7 +35,6 @@ pub mod nr {
     pub const PRCTL: usize = 157;
     pub const SYNC: usize = 162;
     pub const MOUNT: usize = 165;
-    pub const UMOUNT2: usize = 166;
     pub const REBOOT: usize = 169;
     pub const SETHOSTNAME: usize = 170;
     pub const GETDENTS64: usize = 217;
