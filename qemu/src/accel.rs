@@ -38,6 +38,16 @@ pub struct Acceleration {
     pub(crate) tsc_khz: Option<u64>,
 }
 
+impl Acceleration {
+    /// `kvm` or `tcg`.
+    pub fn name(&self) -> &'static str {
+        match self.accel {
+            Accel::Kvm => "kvm",
+            Accel::Tcg | Accel::Auto => "tcg",
+        }
+    }
+}
+
 /// Why KVM is not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -140,6 +140,9 @@ fn class_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             _ => Exit::Kit,
         });
     }
+    if error.is::<ampoule_qemu::Error>() {
+        return Some(Exit::Environment);
+    }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(match error.kind() {
             io::ErrorKind::BrokenPipe => Exit::BrokenPipe,

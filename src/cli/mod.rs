@@ -9,6 +9,7 @@ pub mod exit;
 mod inspect;
 pub mod interrupt;
 mod kit;
+mod machine;
 mod man;
 mod run;
 mod test;
