@@ -27,7 +27,7 @@ pub(super) const KERNEL_FILES: [&str; 3] = [KERNEL, CONFIG, SEGMENTS];
 /// The layout of the manifest itself.
 const FORMAT: u32 = 1;
 
-/// What a kit is made of. Its text names the kit: [`Manifest::digest`].
+/// What a kit is made of. Its text names the kit: [`Kit::digest`](super::Kit::digest).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
