@@ -7,8 +7,9 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use ampoule::units::{MIB, SECTOR};
+use ampoule_qemu::Console;
 use bios_support::probe::{Probe, sums};
-use bios_support::{BUSES, Boot, CMDLINE, Config, Disk, Machine, STAGE2, put};
+use bios_support::{BUSES, Boot, Disk, Running, STAGE2, VIRTIO, machine, machine_with, noise, put};
 use tempfile::TempDir;
 
 /// A kernel of the usual place and size in memory.
@@ -16,23 +17,6 @@ const PROBE: Probe = Probe {
     pref_address: 0x100_0000,
     init_size: 0x80_0000,
 };
-
-/// Bytes that do not repeat: xorshift.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        out.extend(next());
-    }
-    out.truncate(len);
-    out
-}
 
 /// A small disk, written, and a place for it.
 struct Small {
@@ -74,7 +58,7 @@ impl Small {
 
     /// What the loader says on this disk.
     fn says(&self) -> String {
-        Machine::boot(&self.path, &Config::default()).expect("ampoule: ")
+        Running::start(&machine(&self.path, VIRTIO)).expect("ampoule: ")
     }
 }
 
@@ -89,7 +73,7 @@ fn words(line: &str) -> Vec<u32> {
 #[test]
 fn the_kernel_gets_what_the_boot_protocol_promises() {
     let small = small(|_| ());
-    let mut machine = Machine::boot(&small.path, &Config::default());
+    let mut machine = Running::start(&machine(&small.path, VIRTIO));
     // SeaBIOS clears the screen on no serial port: the first line is the probe's
     let registers = machine.expect("r ");
     assert_eq!(registers, "r 1000E000", "DS, ES, FS, GS, SS alike, and SP");
@@ -105,7 +89,7 @@ fn the_kernel_gets_what_the_boot_protocol_promises() {
 }
 
 #[test]
-fn a_kernel_of_40_mib_is_whole_above_16_mib_on_every_bus() {
+fn a_kernel_of_40_mib_is_whole_above_16_mib() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("disk");
     let system = noise(40 << 20);
@@ -119,23 +103,17 @@ fn a_kernel_of_40_mib_is_whole_above_16_mib_on_every_bus() {
         gap: 0,
     };
     boot.write(&path);
-    for (bus, arguments) in BUSES {
-        let config = Config {
-            bus: arguments,
-            ..Config::default()
-        };
-        let mut machine = Machine::boot(&path, &config);
-        assert_eq!(
-            words(&machine.expect("k ")),
-            sums(&system),
-            "the kernel by {bus}"
-        );
-        assert_eq!(
-            words(&machine.expect("i ")),
-            sums(&initrd),
-            "the initrd by {bus}"
-        );
-    }
+    let mut machine = Running::start(&machine(&path, VIRTIO));
+    assert_eq!(
+        words(&machine.expect("k ")),
+        sums(&system),
+        "each MiB of the kernel"
+    );
+    assert_eq!(
+        words(&machine.expect("i ")),
+        sums(&initrd),
+        "each MiB of the initrd"
+    );
 }
 
 #[test]
@@ -144,11 +122,8 @@ fn an_initrd_beyond_2_tib_and_memory_beyond_4_gib_are_reached() {
     let initrd = noise(200_001);
     let small = small(|boot| boot.gap = 1 << 32);
     assert!(small.disk.plan.initrd.lba.0 > u64::from(u32::MAX));
-    let config = Config {
-        memory_mib: 5120,
-        ..Config::default()
-    };
-    let mut machine = Machine::boot(&small.path, &config);
+    let machine = machine(&small.path, VIRTIO).memory_mib(5120);
+    let mut machine = Running::start(&machine);
     let header = words(&machine.expect("h "));
     assert_eq!(
         header[5],
@@ -170,7 +145,7 @@ fn too_little_memory_is_told_in_numbers() {
 #[test]
 fn enough_memory_is_enough() {
     let small = small(|boot| boot.memory_mib = 128);
-    Machine::boot(&small.path, &Config::default()).expect("r ");
+    Running::start(&machine(&small.path, VIRTIO)).expect("r ");
 }
 
 #[test]
@@ -188,7 +163,7 @@ fn an_initrd_that_fits_nowhere_is_told() {
         gap: 0,
     };
     boot.write(&path);
-    let said = Machine::boot(&path, &Config::default()).expect("ampoule: ");
+    let said = Running::start(&machine(&path, VIRTIO)).expect("ampoule: ");
     assert_eq!(
         said,
         "ampoule: no room in memory for an initrd of 109051904 bytes"
@@ -200,21 +175,17 @@ fn a_bad_sector_is_named_on_every_bus() {
     let small = small(|_| ());
     let bad = small.disk.plan.initrd.lba.0 + 77;
     // SeaBIOS 1.16.3 itself takes a failed read by megasas for a good one
-    for (bus, arguments) in BUSES.into_iter().filter(|(bus, _)| *bus != "megasas") {
+    for bus in BUSES.into_iter().filter(|bus| bus.0 != "megasas") {
         let drive = format!(
-            "if=none,id=boot,rerror=report,driver=raw,file.driver=blkdebug,\
+            "rerror=report,driver=raw,file.driver=blkdebug,\
              file.image.driver=file,file.image.filename={},\
              file.inject-error.0.event=read_aio,\
              file.inject-error.0.sector={bad},file.inject-error.0.errno=5",
             small.path.display()
         );
-        let config = Config {
-            bus: arguments,
-            ..Config::default()
-        };
-        let said = Machine::boot_drive(&drive, &config).expect("ampoule: ");
+        let said = Running::start(&machine_with(&drive, bus)).expect("ampoule: ");
         let wanted = format!("ampoule: disk read error at LBA {bad}: BIOS status 0x");
-        assert!(said.starts_with(&wanted), "{said} by {bus}");
+        assert!(said.starts_with(&wanted), "{said} by {}", bus.0);
     }
 }
 
@@ -267,48 +238,30 @@ fn another_kernel_is_not_started() {
 #[test]
 fn a_bios_that_sends_its_screen_to_the_serial_port_prints_no_line_twice() {
     let small = small(|_| ());
-    small.put(CMDLINE.offset().0 + 512 + 0x202, b"none");
-    let config = Config {
-        more: &[
-            "-display",
-            "none",
-            "-serial",
-            "stdio",
-            "-machine",
-            "graphics=off",
-        ],
-        ..Config::default()
-    };
-    let mut machine = Machine::boot(&small.path, &config);
+    small.put(small.disk.plan.kernel.lba.offset().0 + 0x202, b"none");
+    let machine = machine(&small.path, VIRTIO).firmware_on_serial(true);
+    let mut machine = Running::start(&machine);
     machine.expect("Booting from");
     machine.expect("ampoule: the kernel of this image is not at LBA");
-    assert!(machine.ends(), "the machine turned itself off");
-    assert_eq!(
-        machine.log.matches("ampoule: the kernel").count(),
-        1,
-        "{}",
-        machine.log
-    );
+    machine.expect_off();
+    let log = machine.0.console();
+    assert_eq!(log.matches("ampoule: the kernel").count(), 1, "{log}");
 }
 
 #[test]
-fn a_machine_without_serial_port_turns_itself_off_too() {
+fn a_machine_without_serial_port_says_it_on_its_screen_and_turns_itself_off() {
     let small = small(|_| ());
-    small.put(CMDLINE.offset().0 + 512 + 0x202, b"none");
-    let config = Config {
-        more: &[
-            "-display",
-            "none",
-            "-serial",
-            "none",
-            "-debugcon",
-            "stdio",
-            "-global",
-            "isa-debugcon.iobase=0x402",
-        ],
-        ..Config::default()
-    };
-    let mut machine = Machine::boot(&small.path, &config);
-    machine.expect("Booting from");
-    assert!(machine.ends(), "the machine turned itself off");
+    small.put(small.disk.plan.kernel.lba.offset().0 + 0x202, b"none");
+    let machine = machine(&small.path, VIRTIO).console(Console::Screen);
+    let mut machine = Running::start(&machine);
+    let wanted = "ampoule: the kernel of this image is not at LBA 4097";
+    // the screen tells of no change: it is read until it has changed, or the machine has ended
+    let mut screen = String::new();
+    while !screen.lines().any(|line| line == wanted) {
+        screen = machine
+            .0
+            .screen_text()
+            .unwrap_or_else(|error| panic!("{error}; {screen}"));
+    }
+    machine.expect_off();
 }

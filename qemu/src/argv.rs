@@ -54,7 +54,8 @@ fn check(machine: &Machine, board: &BoardRow, accel: Accel) -> Result<(), Error>
     if !board.boots_disks && !matches!(machine.boot, Boot::Direct(_)) {
         return unsupported("a microvm boots a kernel, not a disk");
     }
-    if !matches!(machine.boot, Boot::Direct(_)) && machine.disks.is_empty() {
+    let no_disk = machine.disks.is_empty() && machine.extra.is_empty();
+    if !matches!(machine.boot, Boot::Direct(_)) && no_disk {
         return unsupported("the machine has no disk to boot");
     }
     if machine.icount && accel == Accel::Kvm {

@@ -156,6 +156,16 @@ impl Machine {
         Machine::new(Board::Q35, Boot::Bios).disk(disk, Bus::Virtio)
     }
 
+    /// A PC that boots through SeaBIOS what these words of QEMU's command line put in: drives
+    /// and controllers that [`Bus`] does not name. The device to boot has `bootindex=0`.
+    pub fn bios_from<I>(words: I) -> Machine
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        Machine::new(Board::Pc, Boot::Bios).extra(words)
+    }
+
     /// A PC that boots `disk` (virtio) through OVMF.
     pub fn uefi(disk: impl Into<PathBuf>) -> Machine {
         Machine::new(Board::Q35, Boot::Uefi).disk(disk, Bus::Virtio)

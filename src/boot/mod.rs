@@ -3,4 +3,5 @@
 
 pub mod bios;
 pub mod bzimage;
+pub mod elf;
 pub mod uki;

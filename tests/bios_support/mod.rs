@@ -6,15 +6,18 @@
 pub mod probe;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use ampoule::boot::bios::{Extent, LoadPlan, boot_code, stage2};
 use ampoule::boot::bzimage::SetupHeader;
-use ampoule::units::{Bytes, Lba, SECTOR};
+use ampoule::initramfs::{Content, Tree, write};
+use ampoule::kit::Kit;
+use ampoule::units::{Arch, Bytes, Lba, SECTOR};
+use ampoule_qemu::{Accel, Machine, Stop, Vm};
+use sha2::{Digest, Sha256};
 
 /// Where stage 2 is put.
 pub const STAGE2: Lba = Lba(2048);
@@ -89,160 +92,124 @@ pub fn put(mut file: &File, at: u64, bytes: &[u8]) {
     file.write_all(bytes).expect("a write");
 }
 
-/// The ways a disk can hang on a machine that SeaBIOS boots from.
-pub const BUSES: [(&str, &[&str]); 7] = [
-    ("ide", &["-device", "ide-hd,drive=boot"]),
-    (
-        "ahci",
-        &[
-            "-device",
-            "ich9-ahci,id=bus",
-            "-device",
-            "ide-hd,drive=boot,bus=bus.0",
-        ],
-    ),
-    ("virtio-blk", &["-device", "virtio-blk-pci,drive=boot"]),
-    (
-        "virtio-scsi",
-        &[
-            "-device",
-            "virtio-scsi-pci",
-            "-device",
-            "scsi-hd,drive=boot",
-        ],
-    ),
-    (
-        "lsi",
-        &["-device", "lsi53c895a", "-device", "scsi-hd,drive=boot"],
-    ),
-    (
-        "megasas",
-        &["-device", "megasas", "-device", "scsi-hd,drive=boot"],
-    ),
-    ("nvme", &["-device", "nvme,drive=boot,serial=boot"]),
+/// Bytes that do not repeat: xorshift.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        out.extend(next());
+    }
+    out.truncate(len);
+    out
+}
+
+/// The ways a disk can hang on a machine that SeaBIOS boots from: a controller,
+/// or none, and the device.
+pub const BUSES: [(&str, Option<&str>, &str); 7] = [
+    ("ide", None, "ide-hd"),
+    ("ahci", Some("ich9-ahci,id=ahci"), "ide-hd,bus=ahci.0"),
+    VIRTIO,
+    ("virtio-scsi", Some("virtio-scsi-pci"), "scsi-hd"),
+    ("lsi", Some("lsi53c895a"), "scsi-hd"),
+    ("megasas", Some("megasas"), "scsi-hd"),
+    ("nvme", None, "nvme,serial=boot"),
 ];
 
-/// A machine that says nothing for so long has failed. No test waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The bus where any will do.
+pub const VIRTIO: (&str, Option<&str>, &str) = ("virtio-blk", None, "virtio-blk-pci");
 
-/// A machine under test; killed when dropped.
-pub struct Machine {
-    child: Child,
-    lines: Receiver<String>,
-    /// All that was read from the serial port.
-    pub log: String,
+/// A machine that has not gone on after so long has failed. No test waits for it.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A PC of 128 MiB with a raw disk.
+pub fn machine(disk: &Path, bus: (&str, Option<&str>, &str)) -> Machine {
+    let disk = disk.display();
+    machine_with(&format!("format=raw,snapshot=on,file={disk}"), bus)
 }
 
-/// How to start one.
-pub struct Config<'a> {
-    pub bus: &'a [&'a str],
-    pub memory_mib: u32,
-    /// More arguments of QEMU.
-    pub more: &'a [&'a str],
-}
-
-impl Default for Config<'_> {
-    fn default() -> Self {
-        Config {
-            bus: BUSES[2].1,
-            memory_mib: 128,
-            more: &["-display", "none", "-serial", "stdio"],
-        }
+/// A PC of 128 MiB with a drive.
+pub fn machine_with(drive: &str, (_, controller, device): (&str, Option<&str>, &str)) -> Machine {
+    let mut words = vec!["-drive".into(), format!("if=none,id=boot,{drive}")];
+    if let Some(controller) = controller {
+        words.extend(["-device".into(), controller.into()]);
     }
+    words.extend(["-device".into(), format!("{device},drive=boot,bootindex=0")]);
+    Machine::bios_from(words)
+        .accel(Accel::Tcg)
+        .nic(None)
+        .report(false)
+        .memory_mib(128)
 }
 
-impl Machine {
-    /// Boots a raw disk by SeaBIOS.
-    pub fn boot(disk: &Path, config: &Config<'_>) -> Machine {
-        let drive = format!(
-            "file={},format=raw,if=none,id=boot,snapshot=on",
-            disk.display()
-        );
-        Machine::boot_drive(&drive, config)
-    }
+/// A machine that runs.
+pub struct Running(pub Vm);
 
-    /// Boots a drive by SeaBIOS.
-    pub fn boot_drive(drive: &str, config: &Config<'_>) -> Machine {
-        let mut child = Command::new("qemu-system-x86_64")
-            .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-machine", "pc,accel=tcg", "-cpu", "max", "-vga", "std"])
-            .args(["-m", &config.memory_mib.to_string()])
-            .args(["-drive", drive])
-            .args(config.bus)
-            .args(config.more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("qemu-system-x86_64 starts; it is in the package qemu-system-x86");
-        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            let mut line = Vec::new();
-            while out.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                line.clear();
-                if send.send(text).is_err() {
-                    return;
-                }
-            }
-        });
-        Machine {
-            child,
-            lines,
-            log: String::new(),
-        }
+impl Running {
+    /// Starts a machine.
+    pub fn start(machine: &Machine) -> Running {
+        Running(Vm::start(machine).expect("a machine"))
     }
 
     /// Reads on to the first line that contains `what`, and returns it.
     pub fn expect(&mut self, what: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.log.push_str(&line);
-                    self.log.push('\n');
-                    if line.contains(what) {
-                        return line;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    panic!("no {what:?} from the machine; it wrote:\n{}", self.log)
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    panic!(
-                        "the machine ended without {what:?}; it wrote:\n{}",
-                        self.log
-                    )
-                }
-            }
-        }
+        self.0
+            .wait_line(|line| line.contains(what), PATIENCE)
+            .unwrap_or_else(|error| panic!("no {what:?}: {error}"))
     }
 
-    /// Reads on to the end of the machine; true if it turned itself off.
-    pub fn ends(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.log.push_str(&line);
-                    self.log.push('\n');
-                }
-                Err(RecvTimeoutError::Timeout) => return false,
-                Err(RecvTimeoutError::Disconnected) => {
-                    return self.child.wait().is_ok_and(|status| status.success());
-                }
-            }
-        }
+    /// Waits until the guest has turned its machine off.
+    pub fn expect_off(&mut self) {
+        let exit = self.0.wait_exit(PATIENCE).expect("the machine's end");
+        assert_eq!(exit.stop, Stop::PoweredOff, "{}", self.0.console());
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // it may have ended already, which is as well
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The kit whose kernel is booted.
+pub fn kit() -> Kit {
+    Kit::open(Arch::X86_64).expect("the kit; `ampoule kit build` makes it")
+}
+
+/// Compiles the guest's PID 1.
+fn compile(init: &Path) {
+    let status = Command::new("gcc")
+        .args(["-O2", "-static", "-Wall", "-Werror", "-o"])
+        .arg(init)
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/bios_support/init.c"
+        ))
+        .status()
+        .expect("gcc starts; it is in the package gcc");
+    assert!(
+        status.success(),
+        "gcc compiles the guest's init; libc6-dev has the static libc"
+    );
+}
+
+/// An initrd, not packed, whose PID 1 prints the SHA-256 of `blob` and turns the
+/// machine off; and the line that it prints.
+pub fn initrd(dir: &Path, blob: Vec<u8>) -> (Vec<u8>, String) {
+    let init = dir.join("init");
+    compile(&init);
+    let digest = Sha256::digest(&blob);
+    let line = digest.iter().fold(String::from("sha256 "), |line, byte| {
+        line + &format!("{byte:02x}")
+    });
+    let mut tree = Tree::new();
+    tree.dir("/dev", 0o755).expect("a node");
+    tree.char_device("/dev/console", 0o600, 5, 1)
+        .expect("a node");
+    tree.file("/init", 0o755, Content::host(&init).expect("a file"))
+        .expect("a node");
+    tree.file("/blob", 0o444, Content::Bytes(blob))
+        .expect("a node");
+    let mut initrd = Vec::new();
+    write(&tree, &mut initrd).expect("an initrd");
+    (initrd, line)
 }
