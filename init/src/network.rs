@@ -129,7 +129,7 @@ impl Network {
         let Some(mut kernel) = self.kernel.take() else {
             return;
         };
-        self.hear_kernel(&mut kernel, now);
+        self.hear_kernel(&mut kernel, outlets, now);
         for interface in self.interfaces.iter_mut().flatten() {
             interface.turn(now, &mut kernel);
         }
@@ -152,13 +152,14 @@ impl Network {
         }
     }
 
-    fn hear_kernel(&mut self, kernel: &mut Kernel, now: Millis) {
+    fn hear_kernel(&mut self, kernel: &mut Kernel, outlets: &mut Outlets, now: Millis) {
         let mut buffer = [0; DATAGRAM];
         while let Some(messages) = kernel.event(&mut buffer) {
             for message in messages {
                 match message {
+                    Message::Link(link) if link.enslaved => self.forget(link.index, outlets),
                     Message::Link(link) => self.hear_link(kernel, now, &link),
-                    Message::LinkGone(index) => self.forget(index),
+                    Message::LinkGone(index) => self.forget(index, outlets),
                     Message::Done { .. } | Message::Other => {}
                 }
             }
@@ -201,10 +202,14 @@ impl Network {
         }
     }
 
-    fn forget(&mut self, index: Index) {
+    /// The interface is not there any more, or not ours.
+    fn forget(&mut self, index: Index, outlets: &mut Outlets) {
         for place in &mut self.interfaces {
-            if place.as_ref().is_some_and(|one| one.index == index) {
-                *place = None;
+            if let Some(card) = place.take_if(|card| card.index == index) {
+                if card.lease().is_some() {
+                    let name = Plain(card.name());
+                    tell_failure(outlets, format_args!("{name}: the card is gone"));
+                }
             }
         }
         self.write_resolv();

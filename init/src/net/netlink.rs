@@ -43,6 +43,7 @@ const AF_INET: u8 = 2;
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
 const IFF_UP: u32 = 0x1;
+const IFF_SLAVE: u32 = 0x800;
 /// The driver has carrier.
 const IFF_LOWER_UP: u32 = 0x1_0000;
 const RT_TABLE_MAIN: u8 = 254;
@@ -74,6 +75,9 @@ pub struct Link<'a> {
     pub up: bool,
     /// Whether the driver has carrier.
     pub carrier: bool,
+    /// Whether another interface speaks for it: the virtual function beside a Hyper-V card, which
+    /// bears the same address (`IFF_SLAVE`).
+    pub enslaved: bool,
     /// Its name, without the NUL.
     pub name: &'a [u8],
     /// Its Ethernet address; zero where it has none of six bytes.
@@ -158,6 +162,7 @@ fn link(body: &[u8]) -> Option<Link<'_>> {
         },
         up: flags & IFF_UP != 0,
         carrier: flags & IFF_LOWER_UP != 0,
+        enslaved: flags & IFF_SLAVE != 0,
         name: b"",
         mac: Mac::default(),
         mtu: 0,
@@ -447,6 +452,7 @@ mod tests {
             kind: LinkKind::Ethernet,
             up: true,
             carrier: true,
+            enslaved: false,
             name: b"eth0",
             mac: Mac([0x52, 0x54, 0, 1, 2, 3]),
             mtu: 1500,
@@ -462,6 +468,9 @@ mod tests {
             panic!("{:?}", found[2]);
         };
         assert_eq!((lo.kind, lo.index), (LinkKind::Loopback, Index(1)));
+        let slave = message(16, 1, &eth0(0x1_0843));
+        let slave = Messages::new(&slave).next();
+        assert!(matches!(slave, Some(Message::Link(link)) if link.enslaved));
         assert_eq!(found[3], Message::LinkGone(ETH));
         let end = Message::Done {
             sequence: 1,
