@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 
 use gpt::disk::LogicalBlockSize;
-use gpt::header::{Header, read_header_from_arbitrary_device};
-use gpt::mbr::ProtectiveMBR;
+use gpt::header::{Header, HeaderError, read_header_from_arbitrary_device};
+use gpt::mbr::{MBRError, ProtectiveMBR};
 use gpt::partition::{Partition as Entry, file_read_partitions};
 use gpt::{GptConfig, GptError};
 
@@ -45,7 +45,10 @@ pub(super) fn write(plan: &Plan, boot: Option<&BootCode>, out: &File) -> io::Res
         mbr.set_bootcode(boot.mbr);
     }
     let mut device = out;
-    mbr.overwrite_lba0(&mut device).map_err(io::Error::other)?;
+    mbr.overwrite_lba0(&mut device).map_err(|e| match e {
+        MBRError::Io(e) => e,
+        other => io::Error::other(other),
+    })?;
     let entries = plan
         .partitions()
         .zip(1..)
@@ -65,7 +68,7 @@ pub(super) fn write(plan: &Plan, boot: Option<&BootCode>, out: &File) -> io::Res
 /// The system's own error where there is one: a full disk must read as such.
 fn plain(e: GptError) -> io::Error {
     match e {
-        GptError::Io(e) => e,
+        GptError::Io(e) | GptError::Header(HeaderError::Io(e)) => e,
         other => io::Error::other(other),
     }
 }

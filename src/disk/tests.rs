@@ -301,12 +301,13 @@ fn no_byte_makes_the_reader_panic() {
     let (file, plan) = made(5000, Arch::X86_64);
     let esp = plan.esp.first.offset().0;
     let directories = plan.uki().offset.0 - 3 * SECTOR;
-    let places = (440..1536)
-        .chain(esp..esp + 96)
-        .chain(esp + 500..esp + 1100)
-        .chain(esp + 8 * SECTOR..esp + 8 * SECTOR + 96)
-        .chain(directories..directories + 3 * SECTOR)
-        .chain(plan.len().0 - 600..plan.len().0);
+    let directory = |n: u64| directories + n * SECTOR..directories + n * SECTOR + 100;
+    let places = (444..604)
+        .chain(1024..1290)
+        .chain(esp..esp + 92)
+        .chain(esp + 8 * SECTOR..esp + 8 * SECTOR + 24)
+        .chain((0..3).flat_map(directory))
+        .chain(plan.len().0 - 512..plan.len().0 - 420);
     let before = flipped(&file, 0, 0).unwrap();
     for at in places {
         for xor in [0x01, 0xff] {

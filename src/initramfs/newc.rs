@@ -330,6 +330,9 @@ fn describe(head: &newc::Entry) -> Result<Entry, InitramfsError> {
         t if t == u32::from(char) => Kind::Char,
         _ => return Err(corrupt(&format!("{path} is of a kind no image holds"))),
     };
+    if path == "/" && kind != Kind::Dir {
+        return Err(corrupt("its root is not a directory"));
+    }
     let size = if kind == Kind::File {
         head.file_size()
     } else {
