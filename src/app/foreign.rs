@@ -67,6 +67,7 @@ const SCRIPT_LINE: usize = 256;
 const OS_ABI: &[(u8, &str)] = &[
     (1, "HP-UX"),
     (2, "NetBSD"),
+    (4, "Hurd"),
     (6, "Solaris"),
     (7, "AIX"),
     (8, "IRIX"),
@@ -94,7 +95,7 @@ pub fn os_of_abi(abi: u8) -> Option<String> {
 }
 
 /// The system that a note names, if it is not Linux.
-pub fn os_of_note(note: super::elf::Note<'_>) -> Option<String> {
+pub fn os_of_note(note: super::image::Note<'_>) -> Option<String> {
     let owner = std::str::from_utf8(note.owner).ok()?;
     if owner == "GNU" && note.kind == NT_GNU_ABI_TAG {
         let system = u32::from_le_bytes(note.description.get(..4)?.try_into().ok()?);

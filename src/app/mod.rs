@@ -6,6 +6,7 @@
 mod content;
 mod elf;
 mod foreign;
+mod image;
 mod shell;
 mod verdict;
 
