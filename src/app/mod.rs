@@ -141,12 +141,29 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, Damage> {
 /// [`AppError`] in one line with the remedy.
 pub fn examine(path: &Path, allow: &Allow) -> Result<Shape, AppError> {
     let shape = read(path)?;
+    judge(path, &shape, allow)?;
+    Ok(shape)
+}
+
+/// Judges the file at `path` by its headers, and gives the architecture that an
+/// image for it has. [`examine`] still has the last word.
+///
+/// # Errors
+/// [`AppError`] in one line with the remedy.
+pub fn screen(path: &Path, allow: &Allow) -> Result<Arch, AppError> {
+    let shape = open(path, Depth::Headers)?;
+    judge(path, &shape, allow)?;
+    shape
+        .arch()
+        .ok_or_else(|| AppError::Special(path.to_owned()))
+}
+
+fn judge(path: &Path, shape: &Shape, allow: &Allow) -> Result<(), AppError> {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    admit(&shape, &file_name, allow).map_err(|refusal| AppError::Refused {
+    admit(shape, &file_name, allow).map_err(|refusal| AppError::Refused {
         path: path.to_owned(),
         reason: refusal.reason,
-    })?;
-    Ok(shape)
+    })
 }
 
 /// Tells what the file at `path` is, in little memory.
@@ -155,15 +172,6 @@ pub fn examine(path: &Path, allow: &Allow) -> Result<Shape, AppError> {
 /// [`AppError`] when it cannot be read or contradicts itself.
 pub fn read(path: &Path) -> Result<Shape, AppError> {
     open(path, Depth::Whole)
-}
-
-/// Tells what the file at `path` is from its headers alone: [`Shape::shell`] says
-/// nothing then. It takes no time, however large the app is.
-///
-/// # Errors
-/// As [`read`].
-pub fn glance(path: &Path) -> Result<Shape, AppError> {
-    open(path, Depth::Headers)
 }
 
 /// How much of a file is looked at.

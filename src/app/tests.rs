@@ -265,7 +265,13 @@ fn a_file_is_read_as_its_bytes_are() {
     let path = dir.path().join("app");
     fs::write(&path, Sample::default().bytes()).unwrap();
     assert_eq!(read(&path).unwrap(), shape(&Sample::default()));
-    assert_eq!(glance(&path).unwrap(), shape(&Sample::default()));
+    let arch = screen(&path, &Allow::default()).unwrap();
+    assert_eq!(arch, Arch::X86_64);
+    fs::write(&path, Sample::dynamic().bytes()).unwrap();
+    assert!(matches!(
+        screen(&path, &Allow::default()),
+        Err(AppError::Refused { .. })
+    ));
     assert!(matches!(read(dir.path()), Err(AppError::Directory(_))));
     assert!(matches!(
         read(&dir.path().join("no")),

@@ -1,16 +1,26 @@
 //! `ampoule build`: an app becomes an image.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::ui::Ui;
+use super::exit::{Exit, Failure};
+use super::interrupt;
+use super::table::Table;
+use super::ui::{Progress, Ui};
+use crate::app::{self, Allow};
+use crate::kit::Kit;
+use crate::pipeline::{self, Built, Step, Watcher};
+use crate::spec::{self, Appliance, Origin, Settings, SpecError, User, value};
 
 /// Seal an app into a bootable image
 ///
 /// Needs a static Linux binary and a kit (`ampoule kit build`). Settings may
-/// come from an ampoule.toml; flags go over it.
+/// come from an ampoule.toml; flags go over it: --env and --file add to its
+/// tables, --port and ARGS replace its lists.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BuildArgs {
@@ -23,22 +33,22 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The image's name [default: the app's file name]
-    #[arg(long)]
+    #[arg(long, value_parser = value::name)]
     pub name: Option<String>,
     /// An environment variable of the app; repeatable
-    #[arg(long, value_name = "K=V")]
-    pub env: Vec<String>,
+    #[arg(long, value_name = "K=V", value_parser = value::env)]
+    pub env: Vec<(String, String)>,
     /// A file or directory, and where it goes in the image; repeatable
-    #[arg(long, value_name = "HOST:GUEST")]
-    pub file: Vec<String>,
+    #[arg(long, value_name = "HOST:GUEST", value_parser = value::file)]
+    pub file: Vec<(String, String)>,
     /// A TCP port that the app listens on; repeatable
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = port)]
     pub port: Vec<u16>,
     /// The user that the app runs as [default: 65532]
-    #[arg(long, value_name = "UID[:GID]")]
-    pub user: Option<String>,
+    #[arg(long, value_name = "UID[:GID]", value_parser = value::user)]
+    pub user: Option<User>,
     /// The app's working directory [default: /]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = value::guest_path)]
     pub workdir: Option<String>,
     /// Let a shell or busybox in
     #[arg(long)]
@@ -47,7 +57,7 @@ pub struct BuildArgs {
     #[arg(long)]
     pub json: bool,
     /// The app's arguments
-    #[arg(last = true)]
+    #[arg(last = true, value_parser = value::argument)]
     pub args: Vec<String>,
 }
 
@@ -58,7 +68,148 @@ Examples:
   ampoule build ./caddy --file ./site:/srv --port 80 -- file-server --root /srv
   ampoule build --config deploy/ampoule.toml";
 
+/// The file that is read when no app is named.
+const CONFIG: &str = "ampoule.toml";
+
+fn port(text: &str) -> Result<u16, String> {
+    let number = text.parse().map_err(|_| "not a number".to_owned())?;
+    value::port(number)
+}
+
 pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let _ = (args, ui);
-    anyhow::bail!("build is not there yet")
+    let json = args.json;
+    let appliance = appliance(args)?;
+    check_output(&appliance)?;
+    let allow = Allow {
+        shell: appliance.allow_shell,
+    };
+    let kit = Kit::open(app::screen(&appliance.app, &allow)?)?;
+    let built = pipeline::build(&appliance, &kit, &Watching::new(ui))?;
+    if built.unpinned {
+        ui.warn("the kit is not the pinned one; the image is marked \"unpinned\"");
+    }
+    if json {
+        ui.json(&built)?;
+    } else {
+        ui.result(summary(&built))?;
+    }
+    Ok(Exit::Yes)
+}
+
+/// File and flags as one.
+fn appliance(args: BuildArgs) -> Result<Appliance, SpecError> {
+    let path = match (&args.config, &args.app) {
+        (Some(path), _) => Some(path.clone()),
+        (None, None) if Path::new(CONFIG).exists() => Some(PathBuf::from(CONFIG)),
+        (None, _) => None,
+    };
+    let file = path.map(|path| read(&path)).transpose()?;
+    flags(args)?.or(file.unwrap_or_default()).resolve()
+}
+
+fn read(path: &Path) -> Result<Settings, SpecError> {
+    let text = fs::read_to_string(path).map_err(|source| SpecError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    spec::load(&text, path)
+}
+
+fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
+    let twice = |reason| SpecError::Value {
+        origin: Origin::Flag("--port"),
+        reason,
+    };
+    let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let files = args.file.into_iter();
+    Ok(Settings {
+        app: args.app,
+        output: args.output,
+        name: args.name,
+        args: list(args.args),
+        env: args.env.into_iter().collect(),
+        files: files
+            .map(|(host, guest)| (guest, PathBuf::from(host)))
+            .collect(),
+        ports: match args.port.is_empty() {
+            true => None,
+            false => Some(value::ports(args.port).map_err(twice)?),
+        },
+        user: args.user,
+        workdir: args.workdir,
+        allow_shell: args.allow_shell.then_some(true),
+        ..Settings::default()
+    })
+}
+
+/// Refuses outputs that a rename would destroy: inputs, directories, devices.
+fn check_output(appliance: &Appliance) -> Result<(), Failure> {
+    let output = &appliance.output;
+    let refused = |why: &str| {
+        Err(Failure::new(
+            Exit::Usage,
+            format!("{} {why}", output.display()),
+        ))
+    };
+    let metadata = match fs::metadata(output) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let told = format!("cannot write {}", output.display());
+            return Err(Failure::new(Exit::Environment, told).caused_by(error));
+        }
+    };
+    if metadata.is_dir() {
+        return refused("is a directory; name a file with -o");
+    }
+    if metadata.file_type().is_block_device() {
+        return refused("is a disk; build into a file and copy that onto it");
+    }
+    if !metadata.is_file() {
+        return refused("is no regular file; name another with -o");
+    }
+    let same = |input: &PathBuf| match (fs::canonicalize(input), fs::canonicalize(output)) {
+        (Ok(input), Ok(output)) => input == output,
+        _ => false,
+    };
+    if same(&appliance.app) || appliance.files.values().any(same) {
+        return refused("goes into the image and cannot be its output; name another with -o");
+    }
+    Ok(())
+}
+
+fn summary(built: &Built) -> String {
+    let mut table = Table::pairs();
+    let mark = if built.unpinned { ", unpinned" } else { "" };
+    table.row(["image", &built.image.display().to_string()]);
+    table.row([
+        "size",
+        &format!("{}, {} of it allocated", built.size, built.allocated),
+    ]);
+    table.row(["memory", &format!("{} MiB or more", built.memory_mib)]);
+    table.row([
+        "kernel",
+        &format!("{} for {}{mark}", built.kernel, built.arch),
+    ]);
+    table.row(["sha256", &built.sha256.to_string()]);
+    table.render(0)
+}
+
+/// Shows the stages of a build, and carries Ctrl-C into it.
+struct Watching(Progress);
+
+impl Watching {
+    fn new(ui: &Ui) -> Watching {
+        Watching(ui.progress(Step::Analyse.describe(), None))
+    }
+}
+
+impl Watcher for Watching {
+    fn step(&self, step: Step) {
+        self.0.says(step.describe());
+    }
+
+    fn interrupted(&self) -> bool {
+        interrupt::requested()
+    }
 }

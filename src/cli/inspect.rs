@@ -1,11 +1,16 @@
 //! `ampoule inspect`: what is in an image.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::exit::Exit;
-use super::ui::Ui;
+use super::table::{Side, Table};
+use super::ui::{Style, Ui};
+use crate::digest::Digest;
+use crate::initramfs::Kind;
+use crate::pipeline::{self, Inspection};
 
 /// Show what is in an image
 ///
@@ -26,7 +31,162 @@ Examples:
   ampoule inspect server.img
   ampoule inspect server.img --json | jq -r '.files[].path'";
 
+/// Hexadecimal digits of a file's digest in the table; JSON has them all.
+const SHORT: usize = 16;
+
 pub(super) fn run(args: InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let _ = (args, ui);
-    anyhow::bail!("inspect is not there yet")
+    let inspection = pipeline::inspect(&args.image)?;
+    if args.json {
+        ui.json(&inspection)?;
+    } else {
+        ui.result(show(&inspection, ui))?;
+    }
+    Ok(Exit::Yes)
+}
+
+fn show(image: &Inspection, ui: &Ui) -> String {
+    let mut text = String::new();
+    for (heading, table) in [
+        ("Image", of_image(image)),
+        ("Configuration", of_config(image)),
+        ("Partitions", of_partitions(image)),
+        ("UKI", of_uki(image)),
+        ("Files", of_files(image)),
+    ] {
+        let heading = ui.paint(Style::Bold, heading);
+        let _ = writeln!(text, "{heading}\n{}", table.render(2));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn of_image(image: &Inspection) -> Table {
+    let mut table = Table::pairs();
+    let mark = |set: bool, mark| if set { mark } else { "" };
+    table.row(["name", &image.name]);
+    table.row(["size", &image.size.to_string()]);
+    table.row(["sha256", &image.sha256.to_string()]);
+    table.row(["memory", &format!("{} MiB or more", image.memory_mib)]);
+    table.row([
+        "kernel",
+        &format!("{} for {}", image.kernel.version, image.arch),
+    ]);
+    table.row(["cmdline", &image.kernel.cmdline]);
+    let unpinned = mark(image.unpinned, ", unpinned");
+    table.row(["kit", &format!("{}{unpinned}", image.kit)]);
+    if image.shell {
+        table.row(["shell", "the app is a shell, or brings one"]);
+    }
+    table
+}
+
+fn of_config(image: &Inspection) -> Table {
+    let config = &image.config;
+    let mut table = Table::pairs();
+    table.row(["app", &config.app]);
+    table.row(["args", &quoted(&config.args)]);
+    for (key, value) in &config.env {
+        table.row(["env", &format!("{key}={value}")]);
+    }
+    table.row(["workdir", &config.workdir]);
+    table.row(["user", &format!("{}:{}", config.uid, config.gid)]);
+    table.row(["hostname", &config.hostname]);
+    table.row(["network", &config.network]);
+    if !config.dns.is_empty() {
+        table.row(["dns", &config.dns.join(" ")]);
+    }
+    let ports: Vec<String> = config.ports.iter().map(u16::to_string).collect();
+    table.row(["ports", &ports.join(" ")]);
+    table.row(["on-exit", &config.on_exit]);
+    table.row(["grace", &format!("{} s", config.grace_seconds)]);
+    table.row(["dhcp-wait", &format!("{} s", config.dhcp_wait_seconds)]);
+    table
+}
+
+/// Arguments as one would type them, in quotes where they need some.
+fn quoted(args: &[String]) -> String {
+    let plain = |arg: &String| {
+        let safe = |c: char| c.is_alphanumeric() || "-_=+:,./@%".contains(c);
+        !arg.is_empty() && arg.chars().all(safe)
+    };
+    let shown = args.iter().map(|arg| match plain(arg) {
+        true => arg.clone(),
+        false => format!("'{}'", arg.replace('\'', "'\\''")),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn of_partitions(image: &Inspection) -> Table {
+    let mut table = Table::new(&[
+        ("name", Side::Left),
+        ("first", Side::Right),
+        ("last", Side::Right),
+        ("size", Side::Right),
+        ("type", Side::Left),
+        ("guid", Side::Left),
+    ]);
+    for partition in &image.partitions {
+        table.row([
+            &partition.name,
+            &partition.first.0.to_string(),
+            &partition.last.0.to_string(),
+            &partition.extent().len.to_string(),
+            &partition.type_guid.to_string(),
+            &partition.guid.to_string(),
+        ]);
+    }
+    table
+}
+
+fn of_uki(image: &Inspection) -> Table {
+    let mut table = Table::new(&[
+        ("section", Side::Left),
+        ("offset", Side::Right),
+        ("size", Side::Right),
+    ]);
+    let uki = &image.uki;
+    let size = uki.size.to_string();
+    table.row([uki.path.as_str(), &uki.offset.0.to_string(), &size]);
+    for section in &uki.sections {
+        let offset = section.offset.0.to_string();
+        table.row([section.name.as_str(), &offset, &section.size.to_string()]);
+    }
+    table
+}
+
+fn of_files(image: &Inspection) -> Table {
+    let mut table = Table::new(&[
+        ("mode", Side::Left),
+        ("size", Side::Right),
+        ("sha256", Side::Left),
+        ("path", Side::Left),
+    ]);
+    for file in &image.files {
+        let size = match file.kind {
+            Kind::File => file.size.to_string(),
+            _ => String::new(),
+        };
+        let digest = file.sha256.as_ref().map_or_else(String::new, short);
+        let path = match &file.target {
+            Some(target) => format!("{} -> {target}", file.path),
+            None => file.path.clone(),
+        };
+        table.row([format!("{:04o}", file.mode), size, digest, path]);
+    }
+    table
+}
+
+fn short(digest: &Digest) -> String {
+    digest.to_string()[..SHORT].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn arguments_are_quoted_where_they_must_be() {
+        let args = ["a", "--x=1", "", "two words", "it's", "$HOME"].map(str::to_owned);
+        assert_eq!(quoted(&args), r"a --x=1 '' 'two words' 'it'\''s' '$HOME'");
+    }
 }

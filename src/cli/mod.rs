@@ -12,11 +12,13 @@ mod kit;
 mod machine;
 mod man;
 mod run;
+mod table;
 mod test;
 pub mod ui;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Exit;
@@ -59,11 +61,11 @@ enum Command {
 /// gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    let ui = Ui::new();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &ui),
     };
-    let ui = Ui::new();
     interrupt::install();
     dispatch(cli.command, &ui)
         .unwrap_or_else(|error| exit::report(&error, &ui))
@@ -84,13 +86,46 @@ fn dispatch(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
 
 /// Help and the version go to standard output and are a success; what cannot be
 /// parsed is told on standard error. A reader that has gone away is no matter.
-fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() {
-        Exit::Usage.into()
-    } else {
-        Exit::Yes.into()
+fn usage(error: &clap::Error, ui: &Ui) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            Exit::Yes.into()
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            Exit::Usage.into()
+        }
+        _ => {
+            ui.error(&one_line(&error.to_string()));
+            Exit::Usage.into()
+        }
     }
+}
+
+/// What clap says in several paragraphs, without its label and the usage below.
+fn one_line(text: &str) -> String {
+    let said = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            line.trim_start_matches("error: ")
+                .trim_start_matches("tip: ")
+        });
+    let mut line = String::new();
+    for part in said {
+        // a list of what is missing goes on after its colon
+        let joint = match line.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => "; ",
+        };
+        line.push_str(joint);
+        line.push_str(part);
+    }
+    line
 }
 
 /// The command line's definition, for completions and man pages.
@@ -121,6 +156,31 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_is_one_line() {
+        for (args, told) in [
+            (
+                &["ampoule", "build", "x", "--prot", "1"][..],
+                "unexpected argument '--prot' found; a similar argument exists: '--port'",
+            ),
+            (
+                &["ampoule", "inspect"],
+                "the following required arguments were not provided: <IMAGE>",
+            ),
+            (
+                &["ampoule", "biuld"],
+                "unrecognized subcommand 'biuld'; a similar subcommand exists: 'build'",
+            ),
+            (
+                &["ampoule", "build", "x", "--port", "0"],
+                "invalid value '0' for '--port <N>': 0 is no port: 1 to 65535",
+            ),
+        ] {
+            let error = Cli::try_parse_from(args).err().unwrap();
+            assert_eq!(one_line(&error.to_string()), told);
+        }
     }
 
     #[test]
