@@ -45,6 +45,8 @@ const PRINTING: &[&str] = &[
 
 /// The longest source file, in lines, without the tests at its end.
 const LINES_MAX: usize = 500;
+/// Files that still are longer. A file that has become shorter leaves the list.
+const LONG: &[&str] = &["qemu/src/engine.rs"];
 
 /// One Rust file: its path from the repository's root, its lines of code, and how
 /// long it is without the tests at its end.
@@ -249,11 +251,26 @@ fn unsafe_code_lives_in_one_room() {
 
 #[test]
 fn no_file_is_longer_than_a_sitting() {
-    let found = sources(&["src", "qemu", "init", "tests", "examples"])
-        .into_iter()
-        .filter(|source| source.length > LINES_MAX && !source.path.contains("/target/"))
-        .map(|source| format!("{}: {} lines", source.path, source.length));
-    assert_none("a file has more lines than 500", found);
+    let all = sources(&[
+        "src",
+        "qemu/src",
+        "qemu/tests",
+        "init/src",
+        "tests",
+        "examples",
+    ]);
+    let long = |source: &&Source| source.length > LINES_MAX && !source.path.ends_with("_tests.rs");
+    let known = |source: &&Source| LONG.contains(&source.path.as_str());
+    let found = all.iter().filter(long).filter(|source| !known(source));
+    assert_none(
+        "a file has more than 500 lines",
+        found.map(|source| format!("{}: {} lines", source.path, source.length)),
+    );
+    let short = all.iter().filter(known).filter(|source| !long(source));
+    assert_none(
+        "a file on the list is short by now",
+        short.map(|source| source.path.clone()),
+    );
 }
 
 #[test]

@@ -2,12 +2,16 @@
 //!
 //! `docs/exit-codes.md` is the page for users; a test holds it against this file.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
 use super::ui::Ui;
+use crate::app::AppError;
 use crate::kit::KitError;
+use crate::pipeline::PipelineError;
+use crate::spec::SpecError;
 
 /// How a command ended, as its exit code tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,34 +126,69 @@ impl<T, E: Into<anyhow::Error>> ExitContext<T> for Result<T, E> {
     }
 }
 
-/// The class of `error`: the first in its chain that has one.
+/// The class of `error`: the first in its chain that has one. What has none is
+/// laid to the machine at hand.
 #[must_use]
 pub fn classify(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(class_of).unwrap_or(Exit::No)
+    error
+        .chain()
+        .find_map(class_of)
+        .unwrap_or(Exit::Environment)
 }
 
-fn class_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+fn class_of(error: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.exit);
     }
+    if let Some(error) = error.downcast_ref::<PipelineError>() {
+        return Some(of_pipeline(error));
+    }
     if let Some(error) = error.downcast_ref::<KitError>() {
-        return Some(match error {
-            KitError::Tools { .. } | KitError::NoPlace => Exit::Environment,
-            KitError::Interrupted => Exit::Interrupted,
-            KitError::Io { .. } => return None, // its cause tells
-            _ => Exit::Kit,
-        });
+        return Some(of_kit(error));
     }
     if error.is::<ampoule_qemu::Error>() {
         return Some(Exit::Environment);
     }
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return Some(match error.kind() {
-            io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
-            _ => Exit::Environment,
-        });
+    if error.is::<AppError>() {
+        return Some(Exit::UnsuitableApp);
     }
-    None
+    if error.is::<SpecError>() {
+        return Some(Exit::Usage);
+    }
+    error.downcast_ref::<io::Error>().map(of_io)
+}
+
+fn of_io(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
+        _ => Exit::Environment,
+    }
+}
+
+fn of_kit(error: &KitError) -> Exit {
+    match error {
+        KitError::Interrupted => Exit::Interrupted,
+        KitError::Tools { .. } | KitError::NoPlace | KitError::Io { .. } => Exit::Environment,
+        _ => Exit::Kit,
+    }
+}
+
+fn of_pipeline(error: &PipelineError) -> Exit {
+    match error {
+        PipelineError::App(_) => Exit::UnsuitableApp,
+        PipelineError::Spec(_) | PipelineError::Tree(_) | PipelineError::Wire(_) => Exit::Usage,
+        PipelineError::Interrupted => Exit::Interrupted,
+        PipelineError::Read { .. } | PipelineError::Write { .. } => Exit::Environment,
+        // an image that is read, whatever is wrong with it
+        PipelineError::Image { .. } => Exit::Image,
+        // a part that is made: the machine's fault if the system refused, else the kit's
+        made if made.source().is_some_and(|cause| cause.is::<io::Error>()) => Exit::Environment,
+        PipelineError::Arch { .. }
+        | PipelineError::Kernel(_)
+        | PipelineError::Uki(_)
+        | PipelineError::Bios(_) => Exit::Kit,
+        _ => Exit::Environment,
+    }
 }
 
 /// Tells `error` in one line, unless nobody is left to read it, and gives its class.
@@ -180,6 +219,7 @@ fn chain(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::DiskError;
     use anyhow::Context as _;
 
     #[test]
@@ -225,6 +265,29 @@ mod tests {
         assert_eq!(classify(&error), Exit::Kit);
         let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(classify(&error), Exit::BrokenPipe);
-        assert_eq!(classify(&anyhow::anyhow!("no")), Exit::No);
+        assert_eq!(classify(&anyhow::anyhow!("no")), Exit::Environment);
+    }
+
+    #[test]
+    fn each_rooms_errors_have_their_class() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let class = |error: PipelineError| classify(&anyhow::Error::new(error));
+        let app = PipelineError::App(AppError::Missing("x".into()));
+        assert_eq!(class(app), Exit::UnsuitableApp);
+        assert_eq!(class(PipelineError::Spec(SpecError::NoApp)), Exit::Usage);
+        assert_eq!(class(PipelineError::Interrupted), Exit::Interrupted);
+        let written = PipelineError::Disk(DiskError::Write(full()));
+        assert_eq!(class(written), Exit::Environment);
+        let image = PipelineError::Image {
+            path: "x".into(),
+            source: Box::new(PipelineError::Disk(DiskError::Read(full()))),
+        };
+        assert_eq!(class(image), Exit::Image);
+        let kit = anyhow::Error::new(KitError::Missing("x".into()));
+        assert_eq!(classify(&kit), Exit::Kit);
+        assert_eq!(
+            classify(&anyhow::Error::new(KitError::Interrupted)),
+            Exit::Interrupted
+        );
     }
 }

@@ -162,8 +162,8 @@ mod tests {
     fn what_cannot_be_parsed_is_one_line() {
         for (args, told) in [
             (
-                &["ampoule", "build", "x", "--prot", "1"][..],
-                "unexpected argument '--prot' found; a similar argument exists: '--port'",
+                &["ampoule", "run", "x", "--cpsu", "1"][..],
+                "unexpected argument '--cpsu' found; a similar argument exists: '--cpus'",
             ),
             (
                 &["ampoule", "inspect"],
