@@ -7,7 +7,8 @@ use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use ampoule::units::{MIB, SECTOR};
-use ampoule_qemu::Console;
+use ampoule_qemu::{Board, Console};
+use bios_support::hostile::Hostile;
 use bios_support::probe::{Probe, sums};
 use bios_support::{BUSES, Boot, Disk, Running, STAGE2, VIRTIO, machine, machine_with, noise, put};
 use tempfile::TempDir;
@@ -133,6 +134,91 @@ fn an_initrd_beyond_2_tib_and_memory_beyond_4_gib_are_reached() {
     assert_eq!(words(&machine.expect("i ")), sums(&initrd));
 }
 
+/// Ranges out of order, empty, beyond 4 GiB, adjacent, and overlapping: those
+/// of the kind 2 (reserved) count, and leave the initrd less room at the top.
+const ODD_MAP: &[(u64, u64, u32)] = &[
+    (0x7E8_0000, 0x10_0000, 2),
+    (0x100_0000, 0x6F0_0000, 1),
+    (0, 0, 1),
+    (0x10_0000, 0xF0_0000, 1),
+    (0x1_0000_0000, 0x1000, 2),
+    (0x7E0_0000, 0x6_0001, 2),
+    (0x7E6_0000, 0x10, 3),
+    (0, 0x9_FC00, 1),
+];
+
+/// A hostile BIOS before the small disk.
+fn under(hostile: &Hostile) -> Small {
+    let small = small(|_| ());
+    let mbr = std::fs::read(&small.path).expect("the disk")[..512].to_vec();
+    small.put(0, &hostile.sector());
+    small.put(512, &mbr);
+    small
+}
+
+#[test]
+fn a_bad_bios_is_coped_with() {
+    let small = under(&Hostile {
+        most: 127,
+        map: ODD_MAP,
+    });
+    let mut machine = Running::start(&machine(&small.path, VIRTIO));
+    let header = words(&machine.expect("h "));
+    assert_eq!(
+        header[5],
+        0x7E0_0000 - 49 * 4096,
+        "below both reserved ranges"
+    );
+    assert_eq!(
+        words(&machine.expect("k ")),
+        sums(&noise(300_000 / 16 * 16))
+    );
+    assert_eq!(words(&machine.expect("i ")), sums(&noise(200_001)));
+}
+
+#[test]
+fn a_bios_that_reads_few_sectors_at_once_boots() {
+    let small = under(&Hostile {
+        most: 5,
+        map: ODD_MAP,
+    });
+    let mut machine = Running::start(&machine(&small.path, VIRTIO));
+    assert_eq!(
+        words(&machine.expect("k ")),
+        sums(&noise(300_000 / 16 * 16))
+    );
+    assert_eq!(words(&machine.expect("i ")), sums(&noise(200_001)));
+}
+
+#[test]
+fn a_hole_where_the_kernel_goes_is_told() {
+    // an ISA hole at 15 MiB, as chipsets could have it
+    let small = under(&Hostile {
+        most: 127,
+        map: &[
+            (0, 0x9_FC00, 1),
+            (0x10_0000, 0xE0_0000, 1),
+            (0x100_0000, 0x6F0_0000, 1),
+        ],
+    });
+    assert_eq!(
+        small.says(),
+        "ampoule: no memory for the kernel at address 15728640"
+    );
+}
+
+#[test]
+fn a_bios_without_memory_map_is_told() {
+    let small = under(&Hostile {
+        most: 127,
+        map: &[(0, 0, 1)],
+    });
+    assert_eq!(
+        small.says(),
+        "ampoule: this BIOS tells no memory map (E820)"
+    );
+}
+
 #[test]
 fn too_little_memory_is_told_in_numbers() {
     let small = small(|boot| boot.memory_mib = 300);
@@ -145,7 +231,10 @@ fn too_little_memory_is_told_in_numbers() {
 #[test]
 fn enough_memory_is_enough() {
     let small = small(|boot| boot.memory_mib = 128);
-    Running::start(&machine(&small.path, VIRTIO)).expect("r ");
+    for board in [Board::Pc, Board::Q35] {
+        let machine = machine(&small.path, VIRTIO).board(board);
+        Running::start(&machine).expect("r ");
+    }
 }
 
 #[test]
