@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ampoule_init::report::{self, Network, Report};
 use ampoule_init::wire::{self, Setting};
-use ampoule_qemu::{Machine, Source, Vm};
+use ampoule_qemu::{Machine, Nic, Source, Vm};
 use lan::{Ask, Lan, PATIENCE, ROUTER, Reply, Server, address, classless};
 use serde_json::json;
 use tempfile::TempDir;
@@ -258,6 +258,34 @@ fn silence_at_the_mtu_is_got_over() {
     let mut bench = start(&[], Box::new(server));
     bench.lan.ask("DISCOVER with the MTU", |ask| ask.wants(MTU));
     bench.up(OWN);
+}
+
+#[test]
+fn bent_answers_are_ignored() {
+    let mut heard = 0;
+    let server = move |ask: &Ask| {
+        heard += 1;
+        let reply = plain(ask);
+        Some(if heard == 1 { reply.bent() } else { reply })
+    };
+    let mut bench = start(&[], Box::new(server));
+    bench.lan.ask("DISCOVER", Ask::is_discover);
+    bench.lan.ask("DISCOVER again", Ask::is_discover);
+    bench.up(OWN);
+}
+
+/// Intel's card drops its link to change its MTU.
+#[test]
+fn a_card_that_flaps_at_its_mtu_keeps_its_lease() {
+    let server = |ask: &Ask| Some(plain(ask).with(MTU, &1400u16.to_be_bytes()));
+    let mut bench = start_with(&[], &[GATEWAY], Box::new(server), |machine| {
+        machine.nic(Nic::E1000)
+    });
+    let line = bench.up(OWN);
+    assert!(line.contains(" mtu=1400 "), "{line}");
+    bench
+        .lan
+        .datagram("datagram of the app", |told| told.from == address(OWN));
 }
 
 #[test]

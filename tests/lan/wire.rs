@@ -56,6 +56,7 @@ pub struct Reply {
     address: Ipv4Addr,
     server: Ipv4Addr,
     options: Vec<u8>,
+    bent: bool,
 }
 
 impl Reply {
@@ -76,6 +77,7 @@ impl Reply {
             address,
             server,
             options: Vec::new(),
+            bent: false,
         };
         reply.with(53, &[kind]).with(54, &server.octets())
     }
@@ -91,6 +93,11 @@ impl Reply {
     /// With the times of the lease in seconds.
     pub fn lasting(self, seconds: u32) -> Reply {
         self.with(51, &seconds.to_be_bytes())
+    }
+
+    /// As it arrives over a line that changed a bit of it.
+    pub fn bent(self) -> Reply {
+        Reply { bent: true, ..self }
     }
 
     /// The whole frame.
@@ -113,7 +120,12 @@ impl Reply {
             _ => self.address,
         };
         let mac = if self.kind == 6 { [0xff; 6] } else { ask.mac };
-        datagram(own, mac, (self.server, 67), (to, 68), &message)
+        let mut frame = datagram(own, mac, (self.server, 67), (to, 68), &message);
+        if self.bent {
+            // in the offered address, which no other check covers than the UDP checksum
+            frame[14 + 28 + 19] ^= 1;
+        }
+        frame
     }
 }
 

@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn noise_is_survived() {
         let mut noise = Noise::new(5);
-        for _ in 0..20_000 {
+        for _ in 0..10_000 {
             let len = noise.below(80);
             let mut bytes = noise.bytes(len);
             if let Some(first) = bytes.first_mut() {

@@ -11,6 +11,8 @@ mod outgoing;
 mod search;
 
 #[cfg(test)]
+mod burst_tests;
+#[cfg(test)]
 mod client_tests;
 #[cfg(test)]
 pub(super) mod testing;

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn noise_is_survived() {
         let mut noise = Noise::new(2);
-        for _ in 0..20_000 {
+        for _ in 0..10_000 {
             let len = noise.below(80);
             let mut bytes = noise.bytes(len);
             // plausible lengths and pointers lead deeper
