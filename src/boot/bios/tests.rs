@@ -73,6 +73,29 @@ fn stage_2_is_as_reviewed() {
     insta::assert_snapshot!("stage2", listing(layout::STAGE2, &program));
 }
 
+/// The texts in a program, without the blanks around them.
+fn texts(program: &Program) -> Vec<String> {
+    let ranges = program.data.iter().map(|data| &program.bytes[data.clone()]);
+    let bytes = ranges.fold(Vec::new(), |all, data| [&all, data].concat());
+    let text = String::from_utf8(bytes).expect("ASCII");
+    text.split('\0')
+        .map(|text| text.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_message_is_documented() {
+    let docs = include_str!("../../../docs/bios.md");
+    let stage1 = mbr_program(Lba(2048), &[0; 1536]).expect("a program");
+    let stage2 = stage2::program(&plan().job().expect("a job")).expect("a program");
+    for text in [texts(&stage1), texts(&stage2)].concat() {
+        assert!(
+            docs.contains(&text),
+            "docs/bios.md does not tell of {text:?}"
+        );
+    }
+}
+
 #[test]
 fn the_same_plan_makes_the_same_bytes() {
     let first = stage2(&plan()).expect("a loader");

@@ -67,7 +67,7 @@ pub fn load_system(a: &mut CodeAssembler, parts: Parts, job: &Job) -> Emitted {
     load(a, parts, job.system_sectors)
 }
 
-/// Loads the initrd to where [`super::memory::place_initrd`] found room.
+/// Loads the initrd to where [`super::room::place_initrd`] found room.
 pub fn load_initrd(a: &mut CodeAssembler, parts: Parts, job: &Job) -> Emitted {
     set_dwords(a, var::LBA, job.initrd.0)?;
     a.mov(eax, dword_ptr(var::INITRD))?;

@@ -7,6 +7,7 @@ mod disk;
 mod high;
 mod kernel;
 mod memory;
+mod room;
 
 use iced_x86::code_asm::byte_ptr;
 use iced_x86::code_asm::{CodeAssembler, CodeLabel, registers::*};
@@ -73,8 +74,9 @@ pub fn program(job: &Job) -> Result<Program, iced_x86::IcedError> {
         };
         begin(a)?;
         memory::read_map(a, parts)?;
-        memory::require(a, parts, job)?;
-        memory::place_initrd(a, parts, job)?;
+        room::require_enough(a, parts, job)?;
+        room::require_kernel_room(a, parts, job)?;
+        room::place_initrd(a, parts, job)?;
         kernel::load_setup(a, parts, job)?;
         kernel::load_cmdline(a, parts, job)?;
         kernel::load_system(a, parts, job)?;
