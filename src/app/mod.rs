@@ -159,8 +159,7 @@ pub fn screen(path: &Path, allow: &Allow) -> Result<Arch, AppError> {
 }
 
 fn judge(path: &Path, shape: &Shape, allow: &Allow) -> Result<(), AppError> {
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    admit(shape, &file_name, allow).map_err(|refusal| AppError::Refused {
+    admit(shape, &file_name(path), allow).map_err(|refusal| AppError::Refused {
         path: path.to_owned(),
         reason: refusal.reason,
     })
@@ -198,10 +197,21 @@ fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
         return Err(AppError::Special(path.to_owned()));
     }
     let file = File::open(path).map_err(refused)?;
-    look(&file, depth).map_err(|damage| AppError::Damaged {
+    let mut shape = look(&file, depth).map_err(|damage| AppError::Damaged {
         path: path.to_owned(),
         damage,
-    })
+    })?;
+    if let Kind::Elf(elf) = &mut shape.kind {
+        if elf.runs() && elf.shell.is_none() {
+            elf.shell = shell::by_name(&file_name(path));
+        }
+    }
+    Ok(shape)
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn look(content: &impl Content, depth: Depth) -> Result<Shape, Damage> {

@@ -123,8 +123,8 @@ impl Kit {
     /// `~/.cache/ampoule/kit`.
     ///
     /// # Errors
-    /// [`KitError::Missing`], [`KitError::Stale`] or [`KitError::Damaged`], each with
-    /// its remedy.
+    /// [`KitError::Missing`], [`KitError::Stale`], [`KitError::Architecture`] or
+    /// [`KitError::Damaged`], each with its remedy.
     pub fn open(arch: Arch) -> Result<Kit, KitError> {
         let lock = Lock::parse(carried::LOCK, "kernel-config/lock.toml")?;
         Kit::open_in(&Store::from_environment()?, &lock, arch)
@@ -134,6 +134,9 @@ impl Kit {
         let carried = carried::digest(arch, lock);
         let folder = store.kit(arch, carried);
         if !folder.exists() {
+            if arch != Arch::X86_64 {
+                return Err(KitError::Architecture(arch));
+            }
             let root = store.root().to_owned();
             return Err(if store.has_any(arch) {
                 KitError::Stale(root)

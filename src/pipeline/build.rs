@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -291,6 +291,8 @@ fn directory(output: &Path) -> &Path {
 fn scratch(dir: &Path) -> Result<NamedTempFile, PipelineError> {
     tempfile::Builder::new()
         .prefix(".ampoule-")
+        // narrowed by the umask, as for any other file that a command makes
+        .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(dir)
         .map_err(|source| PipelineError::Write {
             path: dir.to_owned(),

@@ -1,0 +1,188 @@
+//! `ampoule build` and `ampoule inspect` through the command itself. Needs a kit:
+//! `ampoule kit build`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+#[path = "common/elf.rs"]
+#[allow(dead_code)]
+mod elf;
+
+use elf::Sample;
+
+/// Runs the command in `dir` through a shell that sets `umask`, and gives what it
+/// printed.
+fn ampoule(dir: &Path, umask: &str, args: &[&str]) -> String {
+    let shell = format!("umask {umask} && exec \"$0\" \"$@\"");
+    let output = Command::new("sh")
+        .args(["-c", &shell, env!("CARGO_BIN_EXE_ampoule")])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?} said: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(dir: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&ampoule(dir, "022", args)).unwrap()
+}
+
+/// An app, a site with a link, and a file that describes them.
+fn workshop(dir: &Path) {
+    fs::write(dir.join("server"), Sample::default().bytes()).unwrap();
+    fs::create_dir_all(dir.join("site/bin")).unwrap();
+    fs::write(dir.join("site/index.html"), "hello").unwrap();
+    fs::write(dir.join("site/bin/tool"), "#").unwrap();
+    let executable = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(dir.join("site/bin/tool"), executable).unwrap();
+    symlink("../outside", dir.join("site/link")).unwrap();
+    fs::write(
+        dir.join("ampoule.toml"),
+        "app = 'server'\nname = 'edge'\nargs = ['--from', 'file']\nports = [80, 443]\n\
+         user = '7:8'\nworkdir = '/srv'\ndns = ['192.0.2.53']\non-exit = 'reboot'\n\
+         [env]\nA = 'file'\nB = 'file'\n[files]\n'/srv' = 'site'\n\
+         [network]\naddress = '192.0.2.10/24'\ngateway = '192.0.2.1'\n[stop]\ngrace = '3s'\n",
+    )
+    .unwrap();
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_anywhere() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let images =
+        [(one.path(), "022", "a.img"), (two.path(), "077", "b.img")].map(|(dir, umask, image)| {
+            workshop(dir);
+            ampoule(dir, umask, &["build", "-o", image]);
+            let path = dir.join(image);
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            (fs::read(path).unwrap(), mode & 0o777)
+        });
+    let [(first, first_mode), (second, second_mode)] = images;
+    assert!(first == second, "two builds differ");
+    assert_eq!((first_mode, second_mode), (0o644, 0o600));
+    assert_eq!(first.len() % (1 << 20), 0, "not a whole number of MiB");
+}
+
+#[test]
+fn what_was_asked_for_is_in_the_image() {
+    let dir = tempfile::tempdir().unwrap();
+    workshop(dir.path());
+    let built = json(
+        dir.path(),
+        &[
+            "build", "--json", "--env", "B=flag", "--env", "C=x=y", "--port", "8080", "--",
+            "--from", "flags",
+        ],
+    );
+    assert_eq!(built["image"], "edge.img");
+    let image = json(dir.path(), &["inspect", "--json", "edge.img"]);
+    assert_eq!(image["sha256"], built["sha256"]);
+    assert_eq!(image["memory_mib"], built["memory_mib"]);
+    assert_eq!(image["arch"], "x86_64");
+    let version = image["kernel"]["version"].as_str().unwrap();
+    assert!(version.starts_with("6.12."), "{version}");
+
+    let config = &image["config"];
+    for (key, value) in [
+        ("app", Value::from("/app/server")),
+        ("args", Value::from(vec!["server", "--from", "flags"])),
+        ("workdir", Value::from("/srv")),
+        ("uid", Value::from(7)),
+        ("gid", Value::from(8)),
+        ("hostname", Value::from("edge")),
+        ("network", Value::from("static 192.0.2.10/24 192.0.2.1")),
+        ("dns", Value::from(vec!["192.0.2.53"])),
+        ("ports", Value::from(vec![8080])),
+        ("on_exit", Value::from("reboot")),
+        ("grace_seconds", Value::from(3)),
+    ] {
+        assert_eq!(config[key], value, "{key}");
+    }
+    assert_eq!(config["env"]["A"], "file");
+    assert_eq!(config["env"]["B"], "flag");
+    assert_eq!(config["env"]["C"], "x=y");
+
+    let files = image["files"].as_array().unwrap();
+    let file = |path: &str| files.iter().find(|file| file["path"] == path).unwrap();
+    assert_eq!(file("/srv/index.html")["size"], 5);
+    assert_eq!(
+        file("/srv/index.html")["sha256"],
+        // sha256sum of "hello"
+        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    );
+    for (path, mode) in [
+        ("/srv/index.html", 0o644),
+        ("/srv/bin/tool", 0o755),
+        ("/srv/bin", 0o755),
+        ("/app/server", 0o755),
+    ] {
+        assert_eq!(file(path)["mode"], mode, "{path}");
+    }
+    assert_eq!(file("/srv/link")["target"], "../outside");
+
+    let sections = image["uki"]["sections"].as_array().unwrap();
+    let names: Vec<&str> = sections.iter().filter_map(|s| s["name"].as_str()).collect();
+    for name in [".linux", ".initrd", ".cmdline", ".osrel", ".uname", ".sbat"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert_eq!(image["partitions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_app_named_on_the_command_line_reads_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    workshop(dir.path());
+    ampoule(dir.path(), "022", &["build", "server"]);
+    let image = json(dir.path(), &["inspect", "--json", "server.img"]);
+    assert_eq!(image["config"]["ports"], Value::from(Vec::<u16>::new()));
+    assert_eq!(image["config"]["uid"], 65532);
+}
+
+#[test]
+fn the_tables_show_what_the_json_holds_and_no_colours() {
+    let dir = tempfile::tempdir().unwrap();
+    workshop(dir.path());
+    let summary = ampoule(dir.path(), "022", &["build"]);
+    let table = ampoule(dir.path(), "022", &["inspect", "edge.img"]);
+    for told in [
+        "/srv/link -> ../outside",
+        "EFI system",
+        ".linux",
+        "192.0.2.10/24",
+        "A=file",
+    ] {
+        assert!(table.contains(told), "{told} is not in\n{table}");
+    }
+    assert!(summary.contains("edge.img"), "{summary}");
+    assert!(!format!("{summary}{table}").contains('\x1b'));
+}
+
+#[test]
+fn a_shell_goes_in_by_leave_and_is_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("bash"), Sample::default().bytes()).unwrap();
+    ampoule(dir.path(), "022", &["build", "bash", "--allow-shell"]);
+    let image = json(dir.path(), &["inspect", "--json", "bash.img"]);
+    assert_eq!(image["shell"], true);
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    ampoule(dir.path(), "022", &["man", "--dir", "."]);
+    for page in [
+        "ampoule.1",
+        "ampoule-build.1",
+        "ampoule-test.1",
+        "ampoule-kit.1",
+    ] {
+        let text = fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+}
