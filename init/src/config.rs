@@ -165,8 +165,11 @@ fn name_of(variable: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
+/// Calls its argument with one string after the other.
+type EachOf<'a> = dyn Fn(&mut dyn FnMut(&[u8])) + 'a;
+
 /// Strings are gone through twice: counted, and then copied.
-fn collect(all: &dyn Fn(&mut dyn FnMut(&[u8]))) -> sys::Result<Strings> {
+fn collect(all: &EachOf<'_>) -> sys::Result<Strings> {
     let (mut count, mut bytes) = (0, 0);
     all(&mut |string| {
         count += 1;

@@ -85,6 +85,7 @@ impl<const N: usize> Buffer<N> {
     ///
     /// # Panics
     /// When they were taken before.
+    #[allow(clippy::mut_from_ref, reason = "given out once")]
     pub fn take(&'static self) -> &'static mut [u8] {
         assert!(
             !self.taken.swap(true, Ordering::Relaxed),
