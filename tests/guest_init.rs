@@ -240,7 +240,10 @@ fn a_machine_without_a_serial_port_speaks_on_its_screen() {
     let mut vm = Vm::start(&guest.machine().console(Console::Screen)).unwrap();
     vm.wait_report(|line| line == "ampoule: ready", PATIENCE)
         .unwrap();
-    while !vm.screen_text().unwrap().contains("handling") {}
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !vm.screen_text().unwrap().contains("handling") {
+        assert!(std::time::Instant::now() < deadline, "{}", vm.screen_text().unwrap());
+    }
     vm.powerdown().unwrap();
     assert_eq!(finish(vm).verdict(), "ampoule: verdict exit=42");
 }

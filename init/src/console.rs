@@ -1,5 +1,8 @@
 //! The console: the program's output and the reports, in one stream that may be slow.
 
+use core::ffi::CStr;
+use core::slice;
+
 use ampoule_init::screen::{LONGEST, Screen, Stream};
 
 use crate::queue::Queue;
@@ -7,9 +10,9 @@ use crate::sys::fd::{Fd, Flags};
 use crate::sys::memory::Buffer;
 use crate::sys::{fd, tty};
 
-/// Where a console may be, best first: the kernel's choice, the screen, and the kernel's
-/// log, which shows on whatever the kernel itself writes to.
-const PLACES: [(&core::ffi::CStr, Kind); 4] = [
+/// Where a console may be, best first: the kernel's choice and the screen. What the kernel
+/// chose may open and not write: a serial port that the machine does not have.
+const PLACES: [(&CStr, Kind); 4] = [
     (c"/dev/console", Kind::Terminal),
     (c"/dev/tty0", Kind::Terminal),
     (c"/dev/null", Kind::Nowhere),
@@ -30,6 +33,8 @@ static QUEUE: Buffer<{ 16 * 1024 }> = Buffer::new();
 pub struct Console {
     file: Option<Fd>,
     kind: Kind,
+    /// The places that are left when this one breaks.
+    places: slice::Iter<'static, (&'static CStr, Kind)>,
     queue: Queue,
     screen: Screen,
 }
@@ -38,38 +43,46 @@ impl Console {
     /// Opens the best console there is as descriptors 0 to 2, so that no file that is
     /// opened later gets one of these numbers.
     pub fn open() -> Console {
-        let (mut file, mut kind) = (None, Kind::Nowhere);
-        let flags = Flags::WRITE.and(Flags::NO_TTY).and(Flags::NON_BLOCKING);
-        for (path, place) in PLACES {
-            let flags = if path == c"/" { Flags::READ } else { flags };
-            if let Ok(opened) = Fd::open(path, flags) {
-                (file, kind) = (Some(opened), place);
-                break;
-            }
-        }
-        if let Some(file) = &file {
-            // a terminal that refuses its modes is still a console
-            let _ = tty::ignore_input(file);
-            let _ = file.install_as(1).and_then(|()| file.install_as(2));
-        }
-        Console {
-            file,
-            kind,
+        let mut console = Console {
+            file: None,
+            kind: Kind::Nowhere,
+            places: PLACES.iter(),
             queue: Queue::new(QUEUE.take()),
             screen: Screen::new(),
+        };
+        console.move_on();
+        console
+    }
+
+    /// Opens the next best place.
+    fn move_on(&mut self) {
+        // first, so that the next one gets its number
+        self.file = None;
+        for (path, kind) in self.places.by_ref() {
+            let terminal = Flags::WRITE.and(Flags::NO_TTY).and(Flags::NON_BLOCKING);
+            let flags = if *path == c"/" { Flags::READ } else { terminal };
+            if let Ok(file) = Fd::open(path, flags) {
+                // a terminal that refuses its modes is still a console
+                let _ = tty::ignore_input(&file);
+                let _ = file.install_as(1).and_then(|()| file.install_as(2));
+                (self.file, self.kind) = (Some(file), *kind);
+                return;
+            }
         }
     }
 
     /// Queues a report. With no console it goes to the kernel's log.
     pub fn report(&mut self, line: &[u8]) {
+        if self.kind == Kind::Terminal {
+            let queue = &mut self.queue;
+            self.screen
+                .report(line, &mut |bytes| queue.push_or_lose(bytes));
+            self.send();
+        }
+        // also when the last terminal has just broken
         if self.kind == Kind::Nowhere {
             kernel_log(line);
-            return;
         }
-        let queue = &mut self.queue;
-        self.screen
-            .report(line, &mut |bytes| queue.push_or_lose(bytes));
-        self.send();
     }
 
     /// Whether a full buffer of output finds room, and reports after it.
@@ -87,12 +100,17 @@ impl Console {
         }
     }
 
-    /// Sends what the console takes now. One that broke is given up.
+    /// Sends what the console takes now. When it breaks, the next best takes over with what
+    /// was not sent.
     pub fn send(&mut self) {
-        let Some(file) = &self.file else { return };
-        if self.queue.send(file).is_err() {
-            self.queue.clear();
-            self.kind = Kind::Nowhere;
+        while let Some(file) = &self.file {
+            if self.kind == Kind::Nowhere {
+                return self.queue.clear();
+            }
+            if self.queue.send(file).is_ok() {
+                return;
+            }
+            self.move_on();
         }
     }
 

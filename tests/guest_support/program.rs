@@ -43,7 +43,7 @@ fn main() {
         Some("forge") => forge(),
         Some("flood") => (0..number()).for_each(|line| println!("line {line} of the flood")),
         Some("handle") => {
-            unsafe { signal(SIGTERM, on_term as usize) };
+            unsafe { signal(SIGTERM, on_term as *const () as usize) };
             idle("handling");
         }
         Some("ignore") => ignore(),
