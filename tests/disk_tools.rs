@@ -136,6 +136,9 @@ fn check_file(made: &Made) {
     let mut files: Vec<_> = listed.lines().collect();
     files.sort_unstable();
     assert_eq!(files, ["::/EFI/", "::/EFI/BOOT/", name.as_str()]);
+    let dated = said("mdir", "mtools", &["-i", &at, "::/EFI/BOOT"]);
+    assert!(dated.contains("Volume in drive : is AMPOULE"), "{dated}");
+    assert_eq!(dated.matches("1980-01-01").count(), 3, "{dated}");
 }
 
 /// Every kind of node that an image holds, and lengths around the alignment.

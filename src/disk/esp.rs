@@ -6,25 +6,30 @@
 //!
 //! What fatfs 0.3.6 does otherwise than fsck.fat wants is put right in
 //! [`mend`]: long-name records for `.` and `..`, a `..` that names the root by
-//! its cluster and not by 0, no hidden sectors, no copy of FSInfo.
+//! its cluster and not by 0, a label without a date, no hidden sectors, no copy
+//! of FSInfo.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use fatfs::{Date, DateTime, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time};
 
-use crate::units::{Bytes, SECTOR};
+use crate::units::SECTOR;
 
-use super::fat::{DIRECTORIES, FIRST_CLUSTER, Geometry, RESERVED};
+use super::fat::{FIRST_CLUSTER, Geometry};
 use super::{DiskError, Plan};
 
 /// Length of a directory entry (fatgen103, "FAT directory structure").
 pub(super) const ENTRY: usize = 32;
 /// The volume's name, in the boot sector and the root directory.
 const LABEL: [u8; 11] = *b"AMPOULE    ";
-/// DIR_Attr of long-name records.
+/// DIR_Attr of long-name records, and of the volume's label.
 const ATTR_LONG_NAME: u8 = 0x0f;
-/// Offsets of DIR_Attr, and of the two halves of DIR_FstClus.
+const ATTR_VOLUME: u8 = 0x08;
+/// DIR_WrtDate of the first day that FAT can tell: 1980-01-01.
+const FIRST_DAY: u16 = 1 << 5 | 1;
+/// Offsets of DIR_Attr and DIR_WrtDate, and of the halves of DIR_FstClus.
 const DIR_ATTR: usize = 11;
+const DIR_WRITE_DATE: usize = 24;
 const DIR_CLUSTER_HIGH: usize = 20;
 const DIR_CLUSTER_LOW: usize = 26;
 /// Offset of BPB_HiddSec in the boot sector.
@@ -114,9 +119,9 @@ fn mend(head: &mut [u8], fat: &Geometry, hidden: u32) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Drops long-name records, since every name here is a plain short one, and
-/// writes 0 for the root's cluster (fatgen103: the `..` of a directory in the
-/// root has cluster 0).
+/// Drops long-name records, since every name here is a plain short one, dates
+/// the label, and writes 0 for the root's cluster (fatgen103: the `..` of a
+/// directory in the root has cluster 0).
 fn mend_directory(directory: &mut [u8]) {
     let mut kept = Vec::with_capacity(directory.len());
     for entry in directory.chunks_exact(ENTRY) {
@@ -124,6 +129,10 @@ fn mend_directory(directory: &mut [u8]) {
             continue;
         }
         let mut entry = entry.to_vec();
+        if entry[DIR_ATTR] == ATTR_VOLUME {
+            let date = FIRST_DAY.to_le_bytes();
+            entry[DIR_WRITE_DATE..DIR_WRITE_DATE + 2].copy_from_slice(&date);
+        }
         let root = entry[..2] == *b".." && cluster_of(&entry) == FIRST_CLUSTER;
         if root {
             entry[DIR_CLUSTER_HIGH..DIR_CLUSTER_HIGH + 2].fill(0);
@@ -155,10 +164,9 @@ struct Head {
 
 impl Head {
     fn new(fat: &Geometry) -> Result<Head, DiskError> {
-        let kept = Bytes((fat.data() + DIRECTORIES * fat.per_cluster) * SECTOR);
-        debug_assert!(kept.0 > RESERVED * SECTOR);
+        let kept = usize::try_from(fat.file() * SECTOR).map_err(unplanned)?;
         Ok(Head {
-            bytes: vec![0; usize::try_from(kept.0).map_err(unplanned)?],
+            bytes: vec![0; kept],
             len: fat.sectors * SECTOR,
             at: 0,
         })

@@ -57,7 +57,7 @@ impl Seek for Damaged<'_> {
         match to {
             SeekFrom::End(by) => self
                 .image
-                .seek(SeekFrom::Start(self.len.strict_add_signed(by))),
+                .seek(SeekFrom::Start(self.len.checked_add_signed(by).unwrap())),
             to => self.image.seek(to),
         }
     }
