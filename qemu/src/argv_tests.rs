@@ -118,7 +118,7 @@ fn a_microvm() {
 -no-user-config
 -no-reboot
 -S
--machine microvm,acpi=on,pcie=off,usb=off,rtc=on,auto-kernel-cmdline=off,x-option-roms=off
+-machine microvm,acpi=on,pcie=off,usb=off,rtc=on,auto-kernel-cmdline=off
 -accel tcg
 -cpu max
 -smp 1

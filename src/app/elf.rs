@@ -14,7 +14,6 @@ use goblin::elf::{Header, ProgramHeader};
 use super::content::Content;
 use super::image::Image;
 use super::shell::Shell;
-use super::upx::Inside;
 use super::{Damage, foreign};
 use crate::units::Arch;
 
@@ -89,7 +88,7 @@ pub enum Linkage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packed {
     /// The Ultimate Packer for eXecutables.
-    Upx(Inside),
+    Upx,
 }
 
 impl Elf {
@@ -214,17 +213,10 @@ fn program(content: &impl Content, header: &Header, elf: &mut Elf) -> Result<Elf
             needed: dynamic.map(|d| d.needed).unwrap_or_default(),
         }));
     }
-    Ok(match (dynamic, elf.packed) {
-        (Some(dynamic), _) => dynamic.judge(header),
-        (None, Some(Packed::Upx(Inside::Interpreted))) => ElfKind::Program(Linkage::Dynamic {
-            interpreter: None,
-            needed: Vec::new(),
-        }),
-        (None, Some(Packed::Upx(Inside::Alone))) if header.e_type == ET_DYN => {
-            ElfKind::Program(Linkage::StaticPie)
-        }
-        (None, _) if header.e_type == ET_DYN => ElfKind::Program(Linkage::Hidden),
-        (None, _) => ElfKind::Program(Linkage::Static),
+    Ok(match dynamic {
+        None if header.e_type == ET_DYN => ElfKind::Program(Linkage::Hidden),
+        None => ElfKind::Program(Linkage::Static),
+        Some(dynamic) => dynamic.judge(header),
     })
 }
 

@@ -128,8 +128,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     watcher.step(Step::Write);
     let seed = digest(uki_file.path(), watcher)?;
     let plan = disk::plan(written.len, kit.arch(), &seed)?;
-    let uki = uki_file.as_file_mut();
-    let boot = boot_code(kit, &plan, &written.sections, uki, demand.total_mib())?;
+    let boot = boot_code(kit, &plan, &written.sections, demand.total_mib())?;
     let image = scratch(dir)?;
     disk::write(
         &plan,
@@ -245,7 +244,6 @@ fn boot_code(
     kit: &Kit,
     plan: &Plan,
     sections: &[Section],
-    uki: &mut File,
     memory_mib: u64,
 ) -> Result<Option<BootCode>, PipelineError> {
     let Some(bios) = &plan.bios else {
@@ -259,14 +257,13 @@ fn boot_code(
             bytes,
         }
     };
-    let load = LoadPlan {
+    let stage2 = bios::stage2(&LoadPlan {
         kernel: extent(".linux"),
         header: setup_header(kit.kernel())?,
         initrd: extent(".initrd"),
         cmdline: extent(".cmdline"),
         memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
-    };
-    let stage2 = bios::stage2(&load, uki, plan.uki_lba())?;
+    })?;
     let mbr = bios::boot_code(bios.first, &stage2)?;
     Ok(Some(BootCode { mbr, stage2 }))
 }
