@@ -64,14 +64,22 @@ fn parse_line(line: &str) -> Result<Option<Asked>, &'static str> {
     if reason.is_none_or(str::is_empty) {
         return Err("an option needs its reason: CONFIG_NAME=value # reason");
     }
-    let bare = !value.starts_with('"');
-    if bare && !matches!(value, "y" | "n") && value.parse::<i64>().is_err() {
+    if !is_value(value) {
         return Err("a value is y, n, a number, or a string in quotes");
     }
     Ok(Some(Asked {
         name: name.to_owned(),
         value: value.to_owned(),
     }))
+}
+
+/// Whether Kconfig would take it: a bare string it drops in silence.
+fn is_value(text: &str) -> bool {
+    let number = || match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).is_ok(),
+        None => text.parse::<i64>().is_ok(),
+    };
+    text.starts_with('"') || matches!(text, "y" | "n") || number()
 }
 
 /// The file that `make allnoconfig` takes through KCONFIG_ALLCONFIG.
@@ -126,7 +134,7 @@ mod tests {
         );
         assert_eq!(
             merged(&all),
-            "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=-1\nCONFIG_D=\"x # y\"\n"
+            "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=-1\nCONFIG_D=\"x # y\"\nCONFIG_E=0x20\n"
         );
     }
 

@@ -169,7 +169,7 @@ impl<'a> Work<'a> {
         if let Some(found) = self.cached(&self.pin.kernel, &tools, false) {
             return Ok(found);
         }
-        let scratch = self.store.unfinished()?;
+        let scratch = self.store.workshop()?;
         let source = self.source(scratch.path())?;
         if source.unpinned {
             if let Some(found) = self.cached(&source.package, &tools, true) {

@@ -100,6 +100,21 @@ impl Store {
         }
     }
 
+    /// A folder to compile the kernel in, which goes away. It is among the kits, where
+    /// there is room, unless `make` could not live with the path: it takes no spaces
+    /// and no colons.
+    pub(super) fn workshop(&self) -> Result<tempfile::TempDir, KitError> {
+        let text = self.root.to_string_lossy();
+        if !text.contains([' ', '\t', '\n', ':']) {
+            return self.unfinished();
+        }
+        let elsewhere = std::env::temp_dir();
+        tempfile::Builder::new()
+            .prefix("ampoule-kit-")
+            .tempdir_in(&elsewhere)
+            .on("create a folder in", elsewhere)
+    }
+
     /// An empty folder that goes away unless it is [published](publish).
     pub(super) fn unfinished(&self) -> Result<tempfile::TempDir, KitError> {
         tempfile::Builder::new()
