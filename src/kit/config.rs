@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn values_are_flags_numbers_and_strings() {
         let all = asked(
-            "# theme\n\nCONFIG_A=y # one\nCONFIG_B=n # two\nCONFIG_C=-1 # three\nCONFIG_D=\"x # y\" # four\n",
+            "# theme\n\nCONFIG_A=y # one\nCONFIG_B=n # two\nCONFIG_C=-1 # three\nCONFIG_D=\"x # y\" # four\nCONFIG_E=0x20 # five\n",
         );
         assert_eq!(
             merged(&all),

@@ -102,16 +102,14 @@ pub enum KitError {
     },
     /// A source is not the pinned one.
     #[error(
-        "{path} is not the pinned {package} {version}: its digest is {found}, not {expected}; \
+        "{path} is not the pinned {wanted}: its digest is {found}, not {expected}; \
          `--unpinned` takes it all the same, and marks the kit"
     )]
     WrongSource {
         /// The file.
         path: PathBuf,
-        /// The package.
-        package: String,
-        /// The pinned version.
-        version: String,
+        /// The pinned package and its version.
+        wanted: String,
         /// The pinned digest.
         expected: Digest,
         /// What the file has.

@@ -59,8 +59,7 @@ fn local(wanted: Wanted<'_>, file: &Path, watch: &dyn Watch) -> Result<Source, K
     if !wanted.unpinned {
         return Err(KitError::WrongSource {
             path: file,
-            package: wanted.pin.package.clone(),
-            version: wanted.pin.version.clone(),
+            wanted: format!("{} {}", wanted.pin.package, wanted.pin.version),
             expected: wanted.pin.sha256,
             found,
         });
@@ -117,8 +116,7 @@ fn from_archive(wanted: Wanted<'_>, folder: &Path, watch: &dyn Watch) -> Result<
     if !wanted.unpinned {
         return Err(KitError::WrongSource {
             path: file,
-            package: package.package,
-            version: package.version,
+            wanted: format!("{} {}", pin.package, pin.version),
             expected: pin.sha256,
             found,
         });
@@ -198,7 +196,7 @@ pub(super) fn describe(package: &str, version: &str) -> Result<Package, KitError
             version: version.to_owned(),
             sha256,
         })
-        .ok_or_else(|| KitError::NoPackage(asked))
+        .ok_or(KitError::NoPackage(asked))
 }
 
 /// Unpacks a .deb into `folder`.
