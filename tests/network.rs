@@ -4,12 +4,12 @@
 mod lan;
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ampoule_init::report::{self, Network, Report};
 use ampoule_init::wire::{self, Setting};
 use ampoule_qemu::{Machine, Nic, Source, Vm};
-use lan::{Ask, Lan, PATIENCE, ROUTER, Reply, Server, address, classless};
+use lan::{Ask, Datagram, Lan, PATIENCE, ROUTER, Reply, Seen, Server, address, classless};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -60,10 +60,32 @@ impl Bench {
                 }
                 _ => None,
             });
-        match line {
-            Ok(line) => line,
-            Err(error) => panic!("{error}\n{}", self.vm.console()),
-        }
+        line.unwrap_or_else(|error| self.fail(&error.to_string()))
+    }
+
+    /// Waits for a DHCP message that `wanted` accepts.
+    fn ask(&mut self, what: &str, wanted: impl Fn(&Ask) -> bool) -> (Instant, Ask) {
+        let seen = self.lan.wait(what, |seen| match seen {
+            Seen::Ask(ask) if wanted(ask) => Some(ask.clone()),
+            _ => None,
+        });
+        seen.unwrap_or_else(|error| self.fail(&error))
+    }
+
+    /// Waits for a datagram of the app that `wanted` accepts.
+    fn datagram(&mut self, wanted: impl Fn(&Datagram) -> bool) -> (Instant, Datagram) {
+        let seen = self.lan.wait("such datagram", |seen| match seen {
+            Seen::Datagram(datagram) if wanted(datagram) => Some(datagram.clone()),
+            _ => None,
+        });
+        seen.unwrap_or_else(|error| self.fail(&error))
+    }
+
+    /// Fails the test, and says what the machine did meanwhile.
+    fn fail(&mut self, error: &str) -> ! {
+        while self.vm.next_event(Instant::now()).is_some() {}
+        let (exit, console) = (self.vm.exit(), self.vm.console());
+        panic!("{error}\nthe machine's end: {exit:?}\nits console:\n{console}");
     }
 
     /// Waits until the machine reports this address.
@@ -92,7 +114,7 @@ fn a_plain_lease_leads_out() {
         )
     };
     let mut bench = start(&[], Box::new(server));
-    let (_, discover) = bench.lan.ask("DISCOVER", Ask::is_discover);
+    let (_, discover) = bench.ask("DISCOVER", Ask::is_discover);
     assert_eq!(discover.to, Ipv4Addr::BROADCAST);
     assert_eq!(discover.from, Ipv4Addr::UNSPECIFIED);
     // a host name is asked for, and never sent
@@ -101,14 +123,14 @@ fn a_plain_lease_leads_out() {
         discover.option(55),
         Some(&[1, 121, 3, 6, 12, 15, 42, 119, MTU][..])
     );
-    let (_, request) = bench.lan.ask("REQUEST", Ask::is_request);
+    let (_, request) = bench.ask("REQUEST", Ask::is_request);
     assert_eq!(request.option(50), Some(&address(OWN).octets()[..]));
     assert_eq!(
         bench.up(OWN),
         "ampoule: network interface=eth0 address=192.0.2.15/24 gateway=192.0.2.1 \
          mtu=1500 dns=192.0.2.53,192.0.2.54"
     );
-    let (_, told) = bench.lan.datagram("datagram of the app", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!((told.via, told.from), (ROUTER, address(OWN)));
     assert!(
         told.text.contains(
@@ -142,7 +164,7 @@ fn a_lone_address_reaches_its_gateway_over_the_link() {
         "ampoule: network interface=eth0 address=10.128.0.7/32 gateway=10.128.0.1 \
          mtu=1460 dns=169.254.169.254"
     );
-    let (_, told) = bench.lan.datagram("datagram of the app", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!((told.via, told.from), (ROUTER, address("10.128.0.7")));
 }
 
@@ -159,14 +181,14 @@ fn a_gateway_outside_the_network_is_taken_for_a_neighbour() {
     };
     let mut bench = start_with(&[], &["172.31.1.1"], Box::new(server), |machine| machine);
     bench.up("203.0.113.9");
-    let (_, told) = bench.lan.datagram("datagram of the app", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!((told.via, told.from), (ROUTER, address("203.0.113.9")));
 }
 
 /// The root is read-only all the time.
 #[test]
 fn a_short_lease_is_renewed_and_outlived() {
-    const LEASE: u32 = 12;
+    const LEASE: u32 = 24;
     let mut renewals = 0;
     let server = move |ask: &Ask| {
         renewals += u8::from(ask.is_renewal());
@@ -178,10 +200,10 @@ fn a_short_lease_is_renewed_and_outlived() {
         Some(reply.with(6, &[192, 0, 2, 53 + renewals / 2]))
     };
     let mut bench = start(&[], Box::new(server));
-    let (granted, _) = bench.lan.ask("REQUEST", Ask::is_request);
+    let (granted, _) = bench.ask("REQUEST", Ask::is_request);
     bench.up(OWN);
     for round in 1..=3 {
-        let (_, renewal) = bench.lan.ask("renewal", Ask::is_renewal);
+        let (_, renewal) = bench.ask("renewal", Ask::is_renewal);
         assert_eq!(renewal.ciaddr, address(OWN));
         assert_eq!(
             (renewal.from, renewal.to),
@@ -190,11 +212,7 @@ fn a_short_lease_is_renewed_and_outlived() {
         );
         assert!(renewal.option(50).is_none() && renewal.option(54).is_none());
     }
-    let (at, _) = bench
-        .lan
-        .datagram("datagram with the new name server", |told| {
-            told.text.contains("[resolv]\nnameserver 192.0.2.54\n")
-        });
+    let (at, _) = bench.datagram(|told| told.text.contains("[resolv]\nnameserver 192.0.2.54\n"));
     assert!(
         at - granted > Duration::from_secs(LEASE.into()),
         "outlived the first lease"
@@ -212,20 +230,20 @@ fn a_silent_server_is_passed_over_at_t2_and_the_lease_ends() {
         granted |= ask.is_request();
         (!silent).then(|| {
             Reply::grant(ask, address(OWN), address(GATEWAY))
-                .lasting(16)
+                .lasting(24)
                 .with(1, &[255, 255, 255, 0])
                 .with(3, &address(GATEWAY).octets())
         })
     };
     let mut bench = start(&[], Box::new(server));
     bench.up(OWN);
-    bench.lan.ask("renewal to the server", |ask| {
+    bench.ask("renewal to the server", |ask| {
         ask.is_renewal() && ask.to == address(GATEWAY)
     });
-    bench.lan.ask("renewal to everyone", |ask| {
+    bench.ask("renewal to everyone", |ask| {
         ask.is_renewal() && ask.to == Ipv4Addr::BROADCAST && ask.from == address(OWN)
     });
-    let (_, again) = bench.lan.ask("DISCOVER after the end", Ask::is_discover);
+    let (_, again) = bench.ask("DISCOVER after the end", Ask::is_discover);
     assert_eq!(again.from, Ipv4Addr::UNSPECIFIED);
     let line = bench.network(|network| matches!(network, Network::Failed { .. }));
     assert!(
@@ -245,8 +263,8 @@ fn a_refused_request_begins_anew() {
         Some(plain(ask))
     };
     let mut bench = start(&[], Box::new(server));
-    let (_, first) = bench.lan.ask("DISCOVER", Ask::is_discover);
-    let (_, second) = bench.lan.ask("second DISCOVER", Ask::is_discover);
+    let (_, first) = bench.ask("DISCOVER", Ask::is_discover);
+    let (_, second) = bench.ask("second DISCOVER", Ask::is_discover);
     assert_ne!(first.xid, second.xid);
     bench.up(OWN);
 }
@@ -256,7 +274,7 @@ fn a_refused_request_begins_anew() {
 fn silence_at_the_mtu_is_got_over() {
     let server = |ask: &Ask| (!ask.wants(MTU)).then(|| plain(ask));
     let mut bench = start(&[], Box::new(server));
-    bench.lan.ask("DISCOVER with the MTU", |ask| ask.wants(MTU));
+    bench.ask("DISCOVER with the MTU", |ask| ask.wants(MTU));
     bench.up(OWN);
 }
 
@@ -269,8 +287,8 @@ fn bent_answers_are_ignored() {
         Some(if heard == 1 { reply.bent() } else { reply })
     };
     let mut bench = start(&[], Box::new(server));
-    bench.lan.ask("DISCOVER", Ask::is_discover);
-    bench.lan.ask("DISCOVER again", Ask::is_discover);
+    bench.ask("DISCOVER", Ask::is_discover);
+    bench.ask("DISCOVER again", Ask::is_discover);
     bench.up(OWN);
 }
 
@@ -283,9 +301,7 @@ fn a_card_that_flaps_at_its_mtu_keeps_its_lease() {
     });
     let line = bench.up(OWN);
     assert!(line.contains(" mtu=1400 "), "{line}");
-    bench
-        .lan
-        .datagram("datagram of the app", |told| told.from == address(OWN));
+    bench.datagram(|told| told.from == address(OWN));
 }
 
 #[test]
@@ -312,7 +328,7 @@ fn the_program_waits_its_time_and_the_address_may_come_late() {
     );
     bench.report(|report| matches!(report, Report::App { .. }));
     bench.up(OWN);
-    let (_, told) = bench.lan.datagram("datagram of the app", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!(told.from, address(OWN));
 }
 
@@ -333,7 +349,7 @@ fn a_configured_address_needs_no_server() {
         "ampoule: network interface=eth0 address=192.0.2.15/24 gateway=192.0.2.1 \
          mtu=1500 dns=192.0.2.53"
     );
-    let (_, told) = bench.lan.datagram("datagram of the app", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!((told.via, told.from), (ROUTER, address(OWN)));
     assert!(told.text.contains("[resolv]\nnameserver 192.0.2.53\n"));
 }
@@ -373,10 +389,17 @@ fn two_cards_have_a_lease_each_and_the_first_leads_out() {
     bench.up("198.18.0.9");
     let line = bench.up(OWN);
     assert!(line.contains(" dns=192.0.2.53,198.18.0.53"), "{line}");
-    let (_, told) = bench.lan.datagram("datagram over the first card", |_| true);
+    let (_, told) = bench.datagram(|_| true);
     assert_eq!((told.via, told.from), (ROUTER, address(OWN)));
     let nameservers = "[resolv]\nnameserver 192.0.2.53\nnameserver 198.18.0.53\n";
     assert!(told.text.contains(nameservers), "{}", told.text);
+}
+
+/// From a router's advertisement, by the kernel alone: nothing of init's is in its way.
+#[test]
+fn ipv6_configures_itself() {
+    let mut bench = start(&[], Box::new(|ask| Some(plain(ask))));
+    bench.datagram(|told| told.text.contains("\n20010db800770000505400fffe"));
 }
 
 /// Live migration takes the carrier away for a moment.
@@ -391,14 +414,12 @@ fn a_link_that_returns_confirms_its_lease() {
         let seen = bench.vm.wait_line(|line| line == told, PATIENCE);
         seen.expect("the app sees the change");
     }
-    let (_, confirm) = bench.lan.ask("REQUEST of a returned machine", |ask| {
+    let (_, confirm) = bench.ask("REQUEST of a returned machine", |ask| {
         ask.is_request() && ask.option(54).is_none()
     });
     assert_eq!(confirm.option(50), Some(&address(OWN).octets()[..]));
     assert_eq!(confirm.ciaddr, Ipv4Addr::UNSPECIFIED);
-    bench
-        .lan
-        .datagram("datagram after that", |told| told.from == address(OWN));
+    bench.datagram(|told| told.from == address(OWN));
 }
 
 #[test]
@@ -423,9 +444,7 @@ fn a_card_may_come_late_and_go() {
         json!({ "driver": "virtio-net-pci", "id": "card", "netdev": "late", "bus": "port0" });
     control.execute("device_add", card).expect("a card");
     bench.up(OWN);
-    bench
-        .lan
-        .datagram("datagram of the app", |told| told.from == address(OWN));
+    bench.datagram(|told| told.from == address(OWN));
     control
         .execute("device_del", json!({ "id": "card" }))
         .expect("a card to take away");

@@ -1,6 +1,7 @@
 //! A network for one machine under test: it speaks Ethernet with QEMU over a socket, answers
-//! ARP for the neighbours it has, plays the DHCP server that a test describes, and tells the
-//! test what it saw. Made without the formats of PID 1, so that a mistake there shows here.
+//! ARP for the neighbours it has, advertises an IPv6 prefix, plays the DHCP server that a test
+//! describes, and tells the test what it saw. Made without the formats of PID 1, so that a
+//! mistake there shows here.
 
 pub mod guest;
 mod wire;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 
 pub use wire::{Ask, Reply, address, classless};
 
-/// How long a test waits for what should come: guests without acceleration are slow.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a test waits for what should come: guests without acceleration are slow, and
+/// slower beside others.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The router's Ethernet address, and every other neighbour's.
 pub const ROUTER: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
@@ -80,36 +82,27 @@ impl Lan {
         &self.netdev
     }
 
-    /// Waits for something that `pick` chooses, and passes over what it does not.
-    pub fn wait<T>(&self, what: &str, mut pick: impl FnMut(&Seen) -> Option<T>) -> (Instant, T) {
+    /// Waits for something that `pick` chooses, and passes over what it does not. The error says
+    /// what was seen instead.
+    pub fn wait<T>(
+        &self,
+        what: &str,
+        mut pick: impl FnMut(&Seen) -> Option<T>,
+    ) -> Result<(Instant, T), String> {
         let deadline = Instant::now() + PATIENCE;
         let mut passed = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.seen.recv_timeout(left) {
                 Ok((at, seen)) => match pick(&seen) {
-                    Some(picked) => return (at, picked),
+                    Some(picked) => return Ok((at, picked)),
                     None => passed.push(seen),
                 },
-                Err(error) => panic!("no {what} ({error}); seen instead: {passed:#?}"),
+                Err(error) => {
+                    return Err(format!("no {what} ({error}); seen instead: {passed:#?}"));
+                }
             }
         }
-    }
-
-    /// Waits for a DHCP message that `wanted` accepts.
-    pub fn ask(&self, what: &str, wanted: impl Fn(&Ask) -> bool) -> (Instant, Ask) {
-        self.wait(what, |seen| match seen {
-            Seen::Ask(ask) if wanted(ask) => Some(ask.clone()),
-            _ => None,
-        })
-    }
-
-    /// Waits for a datagram that `wanted` accepts.
-    pub fn datagram(&self, what: &str, wanted: impl Fn(&Datagram) -> bool) -> (Instant, Datagram) {
-        self.wait(what, |seen| match seen {
-            Seen::Datagram(datagram) if wanted(datagram) => Some(datagram.clone()),
-            _ => None,
-        })
     }
 }
 
@@ -141,6 +134,9 @@ impl Side {
 
     fn hear(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
         if let Some(answer) = wire::arp_answer(frame, ROUTER, &self.neighbours) {
+            return Some(answer);
+        }
+        if let Some(answer) = wire::router_advertisement(frame, ROUTER) {
             return Some(answer);
         }
         let datagram = wire::read_datagram(frame)?;

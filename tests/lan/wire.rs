@@ -1,6 +1,6 @@
 //! Ethernet, ARP, IPv4, UDP and DHCP, as far as a test's network speaks them.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An address out of a test's text.
 pub fn address(text: &str) -> Ipv4Addr {
@@ -211,6 +211,48 @@ pub fn arp_answer(frame: &[u8], own: [u8; 6], neighbours: &[Ipv4Addr]) -> Option
     answer.extend(own);
     answer.extend(wanted.octets());
     answer.extend(&frame[22..32]);
+    Some(answer)
+}
+
+/// The prefix that [`router_advertisement`] gives out.
+const PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0);
+
+/// The answer to an IPv6 router solicitation: a prefix to make addresses of (RFC 4861 sections
+/// 4.2 and 4.6.2).
+pub fn router_advertisement(frame: &[u8], own: [u8; 6]) -> Option<Vec<u8>> {
+    // IPv6, ICMPv6, a router solicitation
+    let asked = frame.get(12..14)? == [0x86, 0xdd] && frame.get(20)? == &58;
+    if !asked || frame.get(54)? != &133 {
+        return None;
+    }
+    let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    let everyone = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    // hop limit 64, no flags, a router for 1800 s; times left open
+    let mut icmp = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+    // prefix information: /64, on-link and for addresses, for an hour
+    icmp.extend([
+        3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0,
+    ]);
+    icmp.extend(PREFIX.octets());
+    let len = u16::try_from(icmp.len()).expect("short");
+    let addresses = [router.octets(), everyone.octets()].concat();
+    let covered = [
+        &addresses[..],
+        &[0, 0],
+        &len.to_be_bytes(),
+        &[0, 0, 0, 58],
+        &icmp,
+    ]
+    .concat();
+    let sum = checksum(&covered).to_be_bytes();
+    icmp[2..4].copy_from_slice(&sum);
+    let mut answer = vec![0x33, 0x33, 0, 0, 0, 1];
+    answer.extend(own);
+    answer.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+    answer.extend(len.to_be_bytes());
+    answer.extend([58, 255]);
+    answer.extend(addresses);
+    answer.extend(icmp);
     Some(answer)
 }
 
