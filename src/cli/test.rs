@@ -99,7 +99,7 @@ pub enum TestFirmware {
 
 /// What a request to stop takes beside the app's grace time: the power button's way to init,
 /// and the way to power-off.
-const STOP_ALLOWANCE: Duration = Duration::from_secs(30);
+const STOP_ALLOWANCE: Duration = Duration::from_secs(60);
 
 /// How much of a failed boot's console goes into the JUnit report.
 const TAIL_LINES: usize = 100;
