@@ -28,13 +28,13 @@ pub struct Server {
     #[serde(default)]
     pub allow_shell: bool,
     /// What it needs beside the image itself, as `ampoule.toml` has it.
-    #[serde(default = "no_more")]
+    #[serde(default = "usual")]
     pub memory_extra: String,
     pub probes: Vec<Probe>,
 }
 
-fn no_more() -> String {
-    "0MiB".to_owned()
+fn usual() -> String {
+    "64MiB".to_owned()
 }
 
 #[derive(Deserialize)]
