@@ -9,7 +9,9 @@ use crate::units::{Bytes, MIB};
 
 /// What the kernel takes for itself on every machine of ours, with its page
 /// tables, drivers' buffers and the least it keeps free.
-const KERNEL: u64 = 30 * MIB;
+const KERNEL: u64 = 36 * MIB;
+/// What UEFI firmware takes for itself: OVMF hangs with 64 MiB and starts with 96.
+const FIRMWARE: u64 = 96 * MIB;
 /// What an app may use at the least: its stack, heap and socket buffers.
 const APP: u64 = 8 * MIB;
 /// Bytes of bookkeeping for an inode of the root.
@@ -39,7 +41,9 @@ impl Demand {
     pub(super) fn total_mib(&self) -> u64 {
         let boot = KERNEL + self.packed.0 + self.unpacked.0;
         let run = KERNEL + self.unpacked.0 + APP + self.extra.0;
-        boot.max(run).div_ceil(MIB)
+        // the UKI's file, the copy of it that is loaded, and the initrd handed over
+        let firmware = FIRMWARE + 3 * self.packed.0;
+        boot.max(run).max(firmware).div_ceil(MIB)
     }
 
     /// Size of the root file system in KiB: what is unpacked into it, a little
