@@ -43,6 +43,14 @@ const PRINTING: &[&str] = &[
     "io::stderr",
 ];
 
+/// Where unsafe code may stand: init's system calls; apps that tests seal, which
+/// call the C library; and the word itself, here.
+const UNSAFE: &[&str] = &[
+    "init/src/sys",
+    "tests/guest_support/program.rs",
+    "tests/architecture.rs",
+];
+
 /// The longest source file, in lines, without the tests at its end.
 const LINES_MAX: usize = 500;
 /// Files that still are longer. A file that has become shorter leaves the list.
@@ -244,7 +252,7 @@ fn only_the_command_line_prints() {
 fn unsafe_code_lives_in_one_room() {
     let found = sources(&["src", "qemu/src", "init/src", "tests", "qemu/tests"])
         .into_iter()
-        .filter(|source| !source.is_under(&["init/src/sys", "tests/architecture.rs"]))
+        .filter(|source| !source.is_under(UNSAFE))
         .flat_map(|source| source.naming("unsafe"));
     assert_none("only init/src/sys holds unsafe code", found);
 }

@@ -242,7 +242,11 @@ fn a_machine_without_a_serial_port_speaks_on_its_screen() {
         .unwrap();
     let deadline = std::time::Instant::now() + PATIENCE;
     while !vm.screen_text().unwrap().contains("handling") {
-        assert!(std::time::Instant::now() < deadline, "{}", vm.screen_text().unwrap());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            vm.screen_text().unwrap()
+        );
     }
     vm.powerdown().unwrap();
     assert_eq!(finish(vm).verdict(), "ampoule: verdict exit=42");

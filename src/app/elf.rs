@@ -14,6 +14,7 @@ use goblin::elf::{Header, ProgramHeader};
 use super::content::Content;
 use super::image::Image;
 use super::shell::Shell;
+use super::upx::Inside;
 use super::{Damage, foreign};
 use crate::units::Arch;
 
@@ -88,7 +89,7 @@ pub enum Linkage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packed {
     /// The Ultimate Packer for eXecutables.
-    Upx,
+    Upx(Inside),
 }
 
 impl Elf {
@@ -213,10 +214,17 @@ fn program(content: &impl Content, header: &Header, elf: &mut Elf) -> Result<Elf
             needed: dynamic.map(|d| d.needed).unwrap_or_default(),
         }));
     }
-    Ok(match dynamic {
-        None if header.e_type == ET_DYN => ElfKind::Program(Linkage::Hidden),
-        None => ElfKind::Program(Linkage::Static),
-        Some(dynamic) => dynamic.judge(header),
+    Ok(match (dynamic, elf.packed) {
+        (Some(dynamic), _) => dynamic.judge(header),
+        (None, Some(Packed::Upx(Inside::Interpreted))) => ElfKind::Program(Linkage::Dynamic {
+            interpreter: None,
+            needed: Vec::new(),
+        }),
+        (None, Some(Packed::Upx(Inside::Alone))) if header.e_type == ET_DYN => {
+            ElfKind::Program(Linkage::StaticPie)
+        }
+        (None, _) if header.e_type == ET_DYN => ElfKind::Program(Linkage::Hidden),
+        (None, _) => ElfKind::Program(Linkage::Static),
     })
 }
 

@@ -11,7 +11,7 @@ use goblin::elf::{Header, ProgramHeader, Sym};
 
 use super::content::{Content, HEAD};
 use super::elf::{ElfKind, Linkage, PHDR_SIZE, Packed, cut, damaged, usize_of};
-use super::{Damage, foreign};
+use super::{Damage, foreign, upx};
 
 /// Bytes of an interpreter's path that Linux takes (PATH_MAX).
 const INTERP_MAX: u64 = 4096;
@@ -114,14 +114,16 @@ impl<C: Content> Image<'_, C> {
         Ok(None)
     }
 
-    /// UPX leaves its mark in the first page, after the program headers, in the
-    /// structure `l_info` (UPX, src/stub/src/include/linux.h).
+    /// What UPX packed, if it did: then there are no sections, and its mark is in
+    /// the first page behind the program headers.
     pub fn packed(&self, header: &Header) -> Result<Option<Packed>, Damage> {
+        if header.e_shnum != 0 {
+            return Ok(None);
+        }
         let page = self.content.at_most(0, HEAD)?;
         let after = header.e_phoff + u64::from(header.e_phnum) * PHDR_SIZE;
         let rest = page.get(usize_of(after)?..).unwrap_or_default();
-        let marked = rest.windows(4).any(|window| window == b"UPX!");
-        Ok((marked && header.e_shnum == 0).then_some(Packed::Upx))
+        Ok(upx::find(rest).map(Packed::Upx))
     }
 
     pub fn dynamic(&self) -> Result<Option<Dynamic>, Damage> {

@@ -7,7 +7,9 @@ mod content;
 mod elf;
 mod foreign;
 mod image;
+mod lzma;
 mod shell;
+mod upx;
 mod verdict;
 
 use std::fs::{self, File};
@@ -18,6 +20,7 @@ pub use content::Content;
 pub use elf::{Elf, ElfKind, Linkage, Machine, Packed};
 pub use foreign::Foreign;
 pub use shell::Shell;
+pub use upx::Inside;
 pub use verdict::{Allow, Reason, Refusal, admit};
 
 use crate::units::{Arch, Bytes};

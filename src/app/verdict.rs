@@ -62,6 +62,11 @@ pub enum Reason {
     /// It is packed, and what is inside cannot be told.
     #[error("is packed by UPX, and may need libraries that nothing shows; unpack it with `upx -d`")]
     Upx,
+    /// It is packed around a program that needs files that an image does not have.
+    #[error(
+        "is packed by UPX around a program that needs an interpreter; unpack it with `upx -d` to see which, and relink with -static"
+    )]
+    UpxDynamic,
     /// It hides how it is linked.
     #[error(
         "does not say how it is linked, as packed programs do not; give the program as its linker made it"
@@ -136,6 +141,7 @@ fn unfit(elf: &Elf) -> Option<Reason> {
 fn unlinked(linkage: &Linkage, packed: Option<Packed>) -> Option<Reason> {
     match linkage {
         Linkage::Static | Linkage::StaticPie => None,
+        Linkage::Dynamic { .. } if packed.is_some() => Some(Reason::UpxDynamic),
         Linkage::Dynamic {
             interpreter,
             needed,
@@ -144,7 +150,7 @@ fn unlinked(linkage: &Linkage, packed: Option<Packed>) -> Option<Reason> {
             needed: needed.clone(),
         }),
         Linkage::Hidden => Some(match packed {
-            Some(Packed::Upx) => Reason::Upx,
+            Some(Packed::Upx(_)) => Reason::Upx,
             None => Reason::Hidden,
         }),
     }

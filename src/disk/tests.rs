@@ -173,7 +173,7 @@ fn what_does_not_fit_the_plan_is_refused() {
 }
 
 #[test]
-fn a_full_disk_is_an_error() {
+fn an_output_that_cannot_be_resized_is_an_error() {
     let full = File::options()
         .write(true)
         .read(true)

@@ -187,6 +187,11 @@ fn a_writer_that_is_full_is_an_error() {
             Err(InitramfsError::Write(_))
         ));
     }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let Err(InitramfsError::Write(cause)) = pack(&sample(), full, DEFAULT_LEVEL) else {
+        panic!("a full disk was not noticed");
+    };
+    assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
 }
 
 #[test]

@@ -67,22 +67,23 @@ impl Boot<'_> {
     /// Writes the disk, a sparse file.
     pub fn write(&self, path: &Path) -> Disk {
         let plan = self.plan();
-        let code = stage2(&plan).expect("a loader");
+        let sectors = plan.initrd.lba.0 + plan.initrd.bytes.sectors();
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .expect("a disk");
+        (file.set_len(sectors * SECTOR)).expect("a disk of this size");
+        put(&file, plan.cmdline.lba.offset().0, self.cmdline.as_bytes());
+        put(&file, plan.kernel.lba.offset().0, self.kernel);
+        put(&file, plan.initrd.lba.offset().0, self.initrd);
+        let code = stage2(&plan, &mut file, Lba(0)).expect("a loader");
         let mut mbr = boot_code(STAGE2, &code).expect("boot code").to_vec();
         mbr.resize(510, 0);
         mbr.extend([0x55, 0xAA]);
-        let sectors = plan.initrd.lba.0 + plan.initrd.bytes.sectors();
-        let file = File::create(path).expect("a disk");
-        file.set_len(sectors * SECTOR).expect("a disk of this size");
-        for (lba, bytes) in [
-            (Lba(0), &mbr[..]),
-            (STAGE2, &code),
-            (plan.cmdline.lba, self.cmdline.as_bytes()),
-            (plan.kernel.lba, self.kernel),
-            (plan.initrd.lba, self.initrd),
-        ] {
-            put(&file, lba.offset().0, bytes);
-        }
+        put(&file, 0, &mbr);
+        put(&file, STAGE2.offset().0, &code);
         Disk { plan, sectors }
     }
 }

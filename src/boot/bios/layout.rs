@@ -65,6 +65,8 @@ pub mod var {
     pub const TARGET: u16 = 0x60C;
     /// Double word: sectors still to load.
     pub const LEFT: u16 = 0x610;
+    /// Double word: the sum of what was loaded.
+    pub const SUM: u16 = 0x614;
     /// Quad word: the next sector to read.
     pub const LBA: u16 = 0x618;
     /// 16 bytes: the disk address packet of INT 13h AH=42h.

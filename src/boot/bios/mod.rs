@@ -14,8 +14,11 @@ mod layout;
 mod mbr;
 mod message;
 mod stage2;
+mod sum;
 #[cfg(test)]
 mod tests;
+
+use std::io::{self, Read, Seek};
 
 use iced_x86::IcedError;
 
@@ -102,6 +105,17 @@ pub enum BiosError {
         /// The first address past what the kernel takes.
         ceiling: Bytes,
     },
+    /// The plan names sectors before the file that they are read from.
+    #[error("the {what} at LBA {lba} lies before the file that holds it", lba = .lba.0)]
+    Outside {
+        /// Kernel or initrd.
+        what: &'static str,
+        /// Where it would be.
+        lba: Lba,
+    },
+    /// The file with kernel and initrd cannot be read.
+    #[error("kernel and initrd cannot be read for their sums")]
+    Read(#[source] io::Error),
     /// Stage 2 is not a whole number of sectors, or too many.
     #[error("stage 2 has {len} bytes; a multiple of 512 up to {max} is needed", max = layout::STAGE2_MAX_SECTORS * 512)]
     Stage2Len {
@@ -156,10 +170,18 @@ fn mbr_program(lba: Lba, stage2: &[u8]) -> Result<asm::Program, BiosError> {
 
 /// Makes stage 2, in whole sectors.
 ///
+/// `file` is what will lie on the disk from `first` on, all that the plan names
+/// within it; it is read for the sums by which stage 2 knows it again.
+///
 /// # Errors
-/// [`BiosError`] if the plan cannot be carried out on any machine.
-pub fn stage2(plan: &LoadPlan) -> Result<Vec<u8>, BiosError> {
-    let mut code = stage2::program(&plan.job()?)?.bytes;
+/// [`BiosError`] if the plan cannot be carried out on any machine, or `file`
+/// cannot be read.
+pub fn stage2(
+    plan: &LoadPlan,
+    file: &mut (impl Read + Seek),
+    first: Lba,
+) -> Result<Vec<u8>, BiosError> {
+    let mut code = stage2::program(&plan.job(file, first)?)?.bytes;
     let max = usize::from(layout::STAGE2_MAX_SECTORS) * 512;
     if code.len() > max {
         return Err(BiosError::CodeLong {
@@ -173,7 +195,7 @@ pub fn stage2(plan: &LoadPlan) -> Result<Vec<u8>, BiosError> {
 
 impl LoadPlan {
     /// Checks the plan and counts it out.
-    fn job(&self) -> Result<Job, BiosError> {
+    fn job(&self, file: &mut (impl Read + Seek), first: Lba) -> Result<Job, BiosError> {
         check_extent("kernel", self.kernel)?;
         let initrd_sectors = check_extent("initrd", self.initrd)?;
         let cmdline_sectors = check_extent("command line", self.cmdline)?;
@@ -195,17 +217,26 @@ impl LoadPlan {
         let ceiling = ceiling.min((1 << 32) - PAGE);
         let narrow = |n: u64| u32::try_from(n).map_err(|_| large());
         let least = narrow((floor + room).div_ceil(MIB))?;
+        let system = Lba(self.kernel.lba.0 + u64::from(self.header.setup_sectors));
+        let system_sectors = self.header.system_len().sectors();
+        let mut sum = |what, lba: Lba, sectors| {
+            let at = lba.0.checked_sub(first.0);
+            let at = at.ok_or(BiosError::Outside { what, lba })?;
+            sum::of_sectors(file, Lba(at).offset(), sectors).map_err(BiosError::Read)
+        };
         Ok(Job {
             kernel: self.kernel.lba,
             header: self.header.clone(),
-            system: Lba(self.kernel.lba.0 + u64::from(self.header.setup_sectors)),
-            system_sectors: narrow(self.header.system_len().sectors())?,
+            system,
+            system_sectors: narrow(system_sectors)?,
+            system_sum: sum("kernel", system, system_sectors)?,
             cmdline: self.cmdline.lba,
             cmdline_len: u16::try_from(self.cmdline.bytes.0).map_err(|_| large())?,
             cmdline_sectors: u16::try_from(cmdline_sectors).map_err(|_| large())?,
             initrd: self.initrd.lba,
             initrd_len: narrow(self.initrd.bytes.0)?,
             initrd_sectors: narrow(initrd_sectors)?,
+            initrd_sum: sum("initrd", self.initrd.lba, initrd_sectors)?,
             initrd_room: narrow(room)?,
             floor: narrow(floor)?,
             ceiling: narrow(ceiling)?,

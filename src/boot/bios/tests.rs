@@ -28,6 +28,16 @@ fn plan() -> LoadPlan {
     }
 }
 
+/// The plan counted out, over a disk of zeros.
+fn job(plan: &LoadPlan) -> Result<Job, BiosError> {
+    plan.job(&mut io::Cursor::new([]), Lba(0))
+}
+
+/// Stage 2 over a disk of zeros.
+fn made(plan: &LoadPlan) -> Result<Vec<u8>, BiosError> {
+    stage2(plan, &mut io::Cursor::new([]), Lba(0))
+}
+
 /// A listing: address, bytes and instruction, or text.
 fn listing(origin: u16, program: &Program) -> String {
     let mut out = String::new();
@@ -69,7 +79,7 @@ fn stage_1_is_as_reviewed() {
 
 #[test]
 fn stage_2_is_as_reviewed() {
-    let program = stage2::program(&plan().job().expect("a job")).expect("a program");
+    let program = stage2::program(&job(&plan()).expect("a job")).expect("a program");
     insta::assert_snapshot!("stage2", listing(layout::STAGE2, &program));
 }
 
@@ -87,7 +97,7 @@ fn texts(program: &Program) -> Vec<String> {
 fn every_message_is_documented() {
     let docs = include_str!("../../../docs/bios.md");
     let stage1 = mbr_program(Lba(2048), &[0; 1536]).expect("a program");
-    let stage2 = stage2::program(&plan().job().expect("a job")).expect("a program");
+    let stage2 = stage2::program(&job(&plan()).expect("a job")).expect("a program");
     for text in [texts(&stage1), texts(&stage2)].concat() {
         assert!(
             docs.contains(&text),
@@ -98,8 +108,8 @@ fn every_message_is_documented() {
 
 #[test]
 fn the_same_plan_makes_the_same_bytes() {
-    let first = stage2(&plan()).expect("a loader");
-    assert_eq!(first, stage2(&plan()).expect("a loader"));
+    let first = made(&plan()).expect("a loader");
+    assert_eq!(first, made(&plan()).expect("a loader"));
     assert_eq!(
         boot_code(Lba(2048), &first).expect("boot code"),
         boot_code(Lba(2048), &first).expect("boot code"),
@@ -113,7 +123,7 @@ fn the_loader_fits_its_places() {
     plan.initrd.lba = Lba(0x0012_3456_789A_BCDE);
     plan.kernel.lba = Lba(0x0012_3456_0000_0000);
     plan.cmdline.lba = Lba(0x0012_3455_0000_0000);
-    let stage2 = stage2(&plan).expect("a loader");
+    let stage2 = made(&plan).expect("a loader");
     assert_eq!(stage2.len() % 512, 0);
     assert!(stage2.len() <= 4 * 512, "{} bytes", stage2.len());
     boot_code(Lba(0x0012_3456_789A_BCDE), &stage2).expect("440 bytes are enough");
@@ -121,7 +131,7 @@ fn the_loader_fits_its_places() {
 
 #[test]
 fn stage_1_knows_its_stage_2() {
-    let mut stage2 = stage2(&plan()).expect("a loader");
+    let mut stage2 = made(&plan()).expect("a loader");
     let whole = boot_code(Lba(2048), &stage2).expect("boot code");
     stage2[700] ^= 1;
     assert_ne!(whole, boot_code(Lba(2048), &stage2).expect("boot code"));
@@ -133,7 +143,7 @@ fn stage_1_knows_its_stage_2() {
 fn refused(change: impl FnOnce(&mut LoadPlan)) -> String {
     let mut plan = plan();
     change(&mut plan);
-    stage2(&plan).expect_err("refused").to_string()
+    made(&plan).expect_err("refused").to_string()
 }
 
 #[test]
@@ -157,7 +167,7 @@ fn plans_at_the_limit_are_taken() {
     plan.cmdline.bytes = Bytes(2047);
     plan.kernel.bytes.0 -= 15;
     plan.initrd.bytes = Bytes(2000 * MIB);
-    let job = plan.job().expect("a job");
+    let job = job(&plan).expect("a job");
     assert_eq!(job.memory_mib, 2048, "raised to what loading takes");
     assert_eq!(job.cmdline_sectors, 4);
 }
@@ -169,10 +179,10 @@ fn a_command_line_longer_than_its_room_is_refused_whatever_the_kernel_takes() {
     let mut plan = plan();
     plan.header = SetupHeader::parse(&image).expect("a bzImage");
     plan.cmdline.bytes = Bytes(8191);
-    plan.job().expect("the room is 8192 bytes with the NUL");
+    job(&plan).expect("the room is 8192 bytes with the NUL");
     plan.cmdline.bytes = Bytes(8192);
     assert!(matches!(
-        plan.job(),
+        job(&plan),
         Err(BiosError::CmdlineLong {
             len: 8192,
             max: 8191
@@ -186,7 +196,27 @@ fn a_kernel_that_takes_initrds_up_to_4_gib_leaves_32_bits_enough() {
     bzimage::put(&mut image, offset::INITRD_ADDR_MAX, &u32::MAX.to_le_bytes());
     let mut plan = plan();
     plan.header = SetupHeader::parse(&image).expect("a bzImage");
-    assert_eq!(plan.job().expect("a job").ceiling, 0xFFFF_F000);
+    assert_eq!(job(&plan).expect("a job").ceiling, 0xFFFF_F000);
+}
+
+#[test]
+fn sums_are_taken_where_the_file_will_lie() {
+    let plan = plan();
+    let mut kernel = vec![0; 40 * 512 + 0x50_0000];
+    kernel[40 * 512] = 1;
+    let job = plan
+        .job(&mut io::Cursor::new(&kernel), plan.kernel.lba)
+        .expect("a job");
+    // a word of 1 at the start, turned by all the words behind it: a whole number of times
+    assert_eq!(
+        (job.system_sum, job.initrd_sum),
+        (1u32.rotate_right(sum::TURN), 0)
+    );
+    let late = plan.job(&mut io::Cursor::new(&kernel), Lba(6000));
+    assert!(matches!(
+        late,
+        Err(BiosError::Outside { what: "kernel", .. })
+    ));
 }
 
 #[test]

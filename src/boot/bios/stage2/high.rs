@@ -10,10 +10,13 @@ use iced_x86::code_asm::{byte_ptr, dword_ptr, word_ptr};
 use super::Parts;
 use crate::boot::bios::asm::{Emitted, bios, here};
 use crate::boot::bios::layout::{BUFFER_SECTORS, BUFFER_SEGMENT, var};
+use crate::boot::bios::sum::TURN;
 
 /// Access byte of a descriptor: present data, writable, accessed
 /// (Intel SDM volume 3, 3.4.5).
 const DATA: u32 = 0x93;
+/// Double words in a sector, as a shift.
+const SECTOR_DWORDS: u32 = 7;
 /// Words in a sector, as a shift.
 const SECTOR_WORDS: u32 = 8;
 /// Bytes in a sector, as a shift.
@@ -25,6 +28,7 @@ pub fn emit_load(a: &mut CodeAssembler, parts: Parts) -> Emitted {
     let (mut more, mut last) = (a.create_label(), a.create_label());
     here(a, parts.load)?;
     a.mov(dword_ptr(var::LEFT), ecx)?;
+    a.mov(dword_ptr(var::SUM), 0)?;
     a.set_label(&mut more)?;
     a.mov(ecx, dword_ptr(var::LEFT))?;
     a.cmp(ecx, u32::from(BUFFER_SECTORS))?;
@@ -35,12 +39,34 @@ pub fn emit_load(a: &mut CodeAssembler, parts: Parts) -> Emitted {
     a.mov(bx, u32::from(BUFFER_SEGMENT))?;
     a.call(parts.read)?;
     a.pop(ecx)?;
+    add_up(a)?;
     a.call(lift)?;
     a.sub(dword_ptr(var::LEFT), ecx)?;
     a.jnz(more)?;
     a.ret()?;
 
     emit_lift(a, parts, lift)
+}
+
+/// Adds CX sectors in the buffer to [`var::SUM`], as [`sum`](crate::boot::bios::sum)
+/// says. Keeps ECX.
+fn add_up(a: &mut CodeAssembler) -> Emitted {
+    let mut word = a.create_label();
+    a.push(cx)?;
+    a.push(ds)?;
+    a.mov(ebx, dword_ptr(var::SUM))?;
+    a.shl(cx, SECTOR_DWORDS)?;
+    a.mov(ax, u32::from(BUFFER_SEGMENT))?;
+    a.mov(ds, ax)?;
+    a.xor(si, si)?;
+    a.set_label(&mut word)?;
+    a.lodsd()?;
+    a.rol(ebx, TURN)?;
+    a.add(ebx, eax)?;
+    a.loop_(word)?;
+    a.pop(ds)?;
+    a.pop(cx)?;
+    a.mov(dword_ptr(var::SUM), ebx)
 }
 
 /// Copies CX sectors from the buffer to [`var::TARGET`] and moves that on.

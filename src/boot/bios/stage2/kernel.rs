@@ -64,7 +64,8 @@ pub fn load_cmdline(a: &mut CodeAssembler, parts: Parts, job: &Job) -> Emitted {
 pub fn load_system(a: &mut CodeAssembler, parts: Parts, job: &Job) -> Emitted {
     set_dwords(a, var::LBA, job.system.0)?;
     a.mov(dword_ptr(var::TARGET), LOAD_ADDRESS)?;
-    load(a, parts, job.system_sectors)
+    load(a, parts, job.system_sectors)?;
+    require_sum(a, parts, job.system_sum, "the kernel is damaged")
 }
 
 /// Loads the initrd to where [`super::room::place_initrd`] found room.
@@ -72,7 +73,8 @@ pub fn load_initrd(a: &mut CodeAssembler, parts: Parts, job: &Job) -> Emitted {
     set_dwords(a, var::LBA, job.initrd.0)?;
     a.mov(eax, dword_ptr(var::INITRD))?;
     a.mov(dword_ptr(var::TARGET), eax)?;
-    load(a, parts, job.initrd_sectors)
+    load(a, parts, job.initrd_sectors)?;
+    require_sum(a, parts, job.initrd_sum, "the initrd is damaged")
 }
 
 /// Fills in the header and starts the kernel.
@@ -126,4 +128,13 @@ fn read_low(a: &mut CodeAssembler, parts: Parts, at: Lba, sectors: u16, segment:
 fn load(a: &mut CodeAssembler, parts: Parts, sectors: u32) -> Emitted {
     a.mov(ecx, sectors)?;
     a.call(parts.load)
+}
+
+/// Goes on if what was loaded is what the image was made with.
+fn require_sum(a: &mut CodeAssembler, parts: Parts, sum: u32, text: &str) -> Emitted {
+    let mut whole = a.create_label();
+    a.cmp(dword_ptr(var::SUM), sum)?;
+    a.je(whole)?;
+    parts.voice.fail(a, text)?;
+    a.set_label(&mut whole)
 }

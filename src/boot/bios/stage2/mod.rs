@@ -29,6 +29,8 @@ pub struct Job {
     pub system: Lba,
     /// Sectors of it.
     pub system_sectors: u32,
+    /// Their sum, as in [`super::sum`].
+    pub system_sum: u32,
     /// The command line's first sector.
     pub cmdline: Lba,
     /// Bytes of it; fits [`super::layout::CMDLINE_ROOM`] with its NUL.
@@ -41,6 +43,8 @@ pub struct Job {
     pub initrd_len: u32,
     /// Sectors of it.
     pub initrd_sectors: u32,
+    /// Their sum, as in [`super::sum`].
+    pub initrd_sum: u32,
     /// Bytes of it in whole pages.
     pub initrd_room: u32,
     /// The first address that the initrd may have.
@@ -59,7 +63,8 @@ struct Parts {
     number: CodeLabel,
     /// Called: reads CX sectors at [`var::LBA`] to BX:0 and moves LBA on.
     read: CodeLabel,
-    /// Called: reads ECX sectors at [`var::LBA`] to [`var::TARGET`], above 1 MiB.
+    /// Called: reads ECX sectors at [`var::LBA`] to [`var::TARGET`], above 1 MiB,
+    /// and leaves their sum in [`var::SUM`].
     load: CodeLabel,
 }
 
