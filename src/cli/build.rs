@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::interrupt;
-use super::table::Table;
+use super::table::{self, Table};
 use super::ui::{Progress, Ui};
 use crate::app::{self, Allow};
 use crate::kit::Kit;
@@ -186,7 +186,10 @@ fn summary(built: &Built) -> String {
         "size",
         &format!("{}, {} of it allocated", built.size, built.allocated),
     ]);
-    table.row(["memory", &format!("{} MiB or more", built.memory_mib)]);
+    table.row([
+        "memory",
+        &table::memory(built.memory_mib, built.memory_uefi_mib),
+    ]);
     table.row([
         "kernel",
         &format!("{} for {}{mark}", built.kernel, built.arch),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use super::table::{Side, Table};
+use super::table::{self, Side, Table};
 use super::ui::{Style, Ui};
 use crate::digest::Digest;
 use crate::initramfs::Kind;
@@ -66,7 +66,10 @@ fn of_image(image: &Inspection) -> Table {
     table.row(["name", &image.name]);
     table.row(["size", &image.size.to_string()]);
     table.row(["sha256", &image.sha256.to_string()]);
-    table.row(["memory", &format!("{} MiB or more", image.memory_mib)]);
+    table.row([
+        "memory",
+        &table::memory(image.memory_mib, image.memory_uefi_mib),
+    ]);
     table.row([
         "kernel",
         &format!("{} for {}", image.kernel.version, image.arch),

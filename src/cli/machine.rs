@@ -109,19 +109,25 @@ impl Bootable {
         })
     }
 
-    /// The machine's memory in MiB: what is asked for, else what the image needs.
+    /// The machine's memory in MiB: what is asked for, else what the image needs
+    /// to boot so.
     ///
     /// # Errors
     /// When less is asked for than the image needs.
-    pub fn memory_mib(&self, asked: Option<u32>) -> anyhow::Result<u32> {
-        let needed = u32::try_from(self.summary.memory_mib).unwrap_or(u32::MAX);
+    pub fn memory_mib(&self, asked: Option<u32>, firmware: Firmware) -> anyhow::Result<u32> {
+        let needed = match firmware {
+            Firmware::Uefi => self.summary.memory_uefi_mib,
+            Firmware::Bios | Firmware::Direct | Firmware::Microvm => self.summary.memory_mib,
+        };
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         match asked {
             None => Ok(needed),
             Some(asked) if asked >= needed => Ok(asked),
             Some(asked) => {
                 let image = self.image.display();
                 let message = format!(
-                    "{image} needs {needed} MiB of memory and gets {asked}; give --memory {needed} or more"
+                    "{image} needs {needed} MiB of memory to boot by {name} and gets {asked}; give --memory {needed} or more",
+                    name = firmware.name(),
                 );
                 Err(Failure::new(Exit::Usage, message).into())
             }

@@ -70,8 +70,8 @@ fn forward(text: &str) -> Result<Forward, String> {
 }
 
 pub(super) fn run(args: RunArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let (mut bootable, memory) = open(&args)?;
     let firmware = Firmware::from(args.firmware);
+    let (mut bootable, memory) = open(&args, firmware)?;
     let machine = bootable.machine(firmware).exit(NO_IMAGE)?;
     let machine = args
         .ports
@@ -89,9 +89,9 @@ pub(super) fn run(args: RunArgs, ui: &Ui) -> anyhow::Result<Exit> {
     code(&witness, &end)
 }
 
-fn open(args: &RunArgs) -> anyhow::Result<(Bootable, u32)> {
+fn open(args: &RunArgs, firmware: Firmware) -> anyhow::Result<(Bootable, u32)> {
     let bootable = Bootable::open(&args.image).exit(NO_IMAGE)?;
-    let memory = bootable.memory_mib(args.memory).exit(NO_IMAGE)?;
+    let memory = bootable.memory_mib(args.memory, firmware).exit(NO_IMAGE)?;
     Ok((bootable, memory))
 }
 

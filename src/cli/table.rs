@@ -9,6 +9,12 @@ pub enum Side {
     Right,
 }
 
+/// A cell: the memory that an image needs, by how it is booted.
+#[must_use]
+pub fn memory(mib: u64, uefi_mib: u64) -> String {
+    format!("{mib} MiB or more; {uefi_mib} MiB by UEFI")
+}
+
 /// Rows of cells under headings.
 #[derive(Debug, Clone)]
 pub struct Table {

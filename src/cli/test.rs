@@ -171,7 +171,7 @@ impl Test<'_> {
     }
 
     fn boot(&self, bootable: &mut Bootable, firmware: Firmware, ui: &Ui) -> anyhow::Result<Boot> {
-        let memory = bootable.memory_mib(self.args.memory)?;
+        let memory = bootable.memory_mib(self.args.memory, firmware)?;
         let machine = bootable.machine(firmware)?;
         let machine = machine.memory_mib(memory).accel(self.args.accel.into());
         let progress = ui.progress(format!("{} boot", firmware.name()), None);

@@ -86,8 +86,10 @@ pub struct Built {
     pub allocated: Bytes,
     /// The architecture.
     pub arch: Arch,
-    /// Least memory of a machine that boots it and starts the app, in MiB.
+    /// Least memory to boot it by BIOS or directly and to start the app, in MiB.
     pub memory_mib: u64,
+    /// The same to boot it by UEFI.
+    pub memory_uefi_mib: u64,
     /// The release of the kernel inside.
     pub kernel: String,
     /// The kernel is not the pinned one.
@@ -128,7 +130,8 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     watcher.step(Step::Write);
     let seed = digest(uki_file.path(), watcher)?;
     let plan = disk::plan(written.len, kit.arch(), &seed)?;
-    let boot = boot_code(kit, &plan, &written.sections, demand.total_mib())?;
+    let uki = uki_file.as_file_mut();
+    let boot = boot_code(kit, &plan, &written.sections, uki, demand.total_mib())?;
     let image = scratch(dir)?;
     disk::write(
         &plan,
@@ -148,6 +151,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
         allocated,
         arch: kit.arch(),
         memory_mib: demand.total_mib(),
+        memory_uefi_mib: demand.uefi_mib(),
         kernel: kit.kernel_version().to_owned(),
         unpinned: kit.unpinned(),
     })
@@ -180,7 +184,8 @@ fn pack(
         watcher,
     };
     let packed = initramfs::pack(&tree, out, DEFAULT_LEVEL)?;
-    let demand = memory::demand(&tree, packed.len, appliance.memory_extra);
+    let floor = Bytes(setup_header(kit.kernel())?.end_of_kernel());
+    let demand = memory::demand(&tree, packed.len, floor, appliance.memory_extra);
     Ok((packed, demand))
 }
 
@@ -198,6 +203,7 @@ fn label(
         unpinned: kit.unpinned(),
         shell: shape.shell().is_some(),
         memory_mib: demand.total_mib(),
+        memory_uefi_mib: demand.uefi_mib(),
         ports: appliance.ports.clone(),
     })
 }
@@ -246,6 +252,7 @@ fn boot_code(
     kit: &Kit,
     plan: &Plan,
     sections: &[Section],
+    uki: &mut File,
     memory_mib: u64,
 ) -> Result<Option<BootCode>, PipelineError> {
     let Some(bios) = &plan.bios else {
@@ -259,13 +266,14 @@ fn boot_code(
             bytes,
         }
     };
-    let stage2 = bios::stage2(&LoadPlan {
+    let load = LoadPlan {
         kernel: extent(".linux"),
         header: setup_header(kit.kernel())?,
         initrd: extent(".initrd"),
         cmdline: extent(".cmdline"),
         memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),
-    })?;
+    };
+    let stage2 = bios::stage2(&load, uki, plan.uki_lba())?;
     let mbr = bios::boot_code(bios.first, &stage2)?;
     Ok(Some(BootCode { mbr, stage2 }))
 }

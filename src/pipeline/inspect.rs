@@ -30,8 +30,10 @@ pub struct Inspection {
     pub sha256: Digest,
     /// Length of the image in bytes.
     pub size: Bytes,
-    /// Least memory of a machine that boots it and starts the app, in MiB.
+    /// Least memory to boot it by BIOS or directly and to start the app, in MiB.
     pub memory_mib: u64,
+    /// The same to boot it by UEFI.
+    pub memory_uefi_mib: u64,
     /// Digest of the kit that it was made with.
     pub kit: Digest,
     /// The kit was made from other than the pinned sources.
@@ -124,6 +126,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, PipelineError> {
         sha256,
         size: disk.len,
         memory_mib: summary.memory_mib,
+        memory_uefi_mib: summary.memory_uefi_mib,
         kit: summary.kit,
         unpinned: summary.unpinned,
         shell: summary.shell,

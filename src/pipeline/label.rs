@@ -21,8 +21,10 @@ pub struct Label {
     pub unpinned: bool,
     /// The app is, or brings, a shell, and its owner allowed that.
     pub shell: bool,
-    /// Least memory the machine needs to boot and start the app, in MiB.
+    /// Least memory to boot by BIOS or directly and to start the app, in MiB.
     pub memory_mib: u64,
+    /// The same to boot by UEFI, whose firmware takes more.
+    pub memory_uefi_mib: u64,
     /// Declared TCP ports.
     pub ports: Vec<u16>,
 }
@@ -35,12 +37,14 @@ impl Label {
             "ID=ampoule\nNAME=ampoule\nVERSION_ID={version}\n\
              PRETTY_NAME=\"{name}, sealed by ampoule {version}\"\n\
              IMAGE_ID={name}\nIMAGE_VERSION={content}\n\
-             AMPOULE_KIT={kit}\nAMPOULE_MEMORY_MIB={memory}\n",
+             AMPOULE_KIT={kit}\nAMPOULE_MEMORY_MIB={memory}\n\
+             AMPOULE_MEMORY_UEFI_MIB={uefi}\n",
             version = env!("CARGO_PKG_VERSION"),
             name = self.name,
             content = self.content,
             kit = self.kit,
             memory = self.memory_mib,
+            uefi = self.memory_uefi_mib,
         );
         if !self.ports.is_empty() {
             let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
@@ -75,6 +79,7 @@ impl Label {
             unpinned: value("AMPOULE_UNPINNED").is_some(),
             shell: value("AMPOULE_SHELL").is_some(),
             memory_mib: value("AMPOULE_MEMORY_MIB")?.parse().ok()?,
+            memory_uefi_mib: value("AMPOULE_MEMORY_UEFI_MIB")?.parse().ok()?,
             ports: ports
                 .split_whitespace()
                 .map(|port| port.parse().ok())
@@ -94,7 +99,8 @@ mod tests {
             kit: Digest::of(b"kit"),
             unpinned: true,
             shell: false,
-            memory_mib: 96,
+            memory_mib: 48,
+            memory_uefi_mib: 112,
             ports: vec![80, 8080],
         }
     }

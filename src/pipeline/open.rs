@@ -24,8 +24,10 @@ pub struct Summary {
     pub name: String,
     /// The architecture.
     pub arch: Arch,
-    /// Least memory of a machine that boots it and starts the app, in MiB.
+    /// Least memory to boot it by BIOS or directly and to start the app, in MiB.
     pub memory_mib: u64,
+    /// The same to boot it by UEFI.
+    pub memory_uefi_mib: u64,
     /// Declared TCP ports.
     pub ports: Vec<u16>,
     /// Digest of the kit that it was made with.
@@ -106,6 +108,7 @@ fn summarise(uki: &Uki, file: &mut Window<File>) -> Result<Summary, PipelineErro
         name: label.name,
         arch: uki.arch,
         memory_mib: label.memory_mib,
+        memory_uefi_mib: label.memory_uefi_mib,
         ports: label.ports,
         kit: label.kit,
         unpinned: label.unpinned,
