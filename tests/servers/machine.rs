@@ -127,7 +127,13 @@ impl Sealed {
 
     /// Runs `ampoule test`.
     pub fn test(&self, args: &[&str]) -> Outcome {
-        outcome(ampoule().arg("test").arg(self.image()).args(args))
+        outcome(
+            ampoule() // the console of a failed boot is kept in the current folder
+                .current_dir(self.folder.path())
+                .arg("test")
+                .arg(self.image())
+                .args(args),
+        )
     }
 
     /// The SHA-256 of the image.
