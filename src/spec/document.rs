@@ -1,7 +1,7 @@
 //! `ampoule.toml`: the schema that `docs/ampoule.toml.md` describes.
 //!
 //! The parser keeps where each value stands, so that every complaint has its
-//! line. A key is known because [`read`] asks for it: there is no second list.
+//! line. A key is known because `read` asks for it: there is no second list.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@
 //! and starts the kernel by the 16-bit entry of the x86 boot protocol.
 //!
 //! Both are assembled here, so their bytes are the same on every build host.
-//! Where things lie in memory meanwhile: see [`layout`]. What is said when
-//! something fails, and how the machine ends then: see [`message`].
+//! Where things lie in memory meanwhile: see `layout`. What is said when
+//! something fails, and how the machine ends then: see `message`.
 
 mod asm;
 mod layout;
