@@ -19,7 +19,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap_complete", &["src/cli/completions.rs"]),
     ("clap_mangen", &["src/cli/man.rs"]),
     ("cpio", &["src/initramfs"]),
-    ("ctrlc", &["src/cli/interrupt.rs"]),
+    ("signal_hook", &["src/cli/interrupt.rs"]),
     ("fatfs", &["src/disk"]),
     ("goblin", &["src/app"]),
     ("gpt", &["src/disk"]),
@@ -48,6 +48,7 @@ const PRINTING: &[&str] = &[
 const UNSAFE: &[&str] = &[
     "init/src/sys",
     "tests/guest_support/program.rs",
+    "tests/guests/app.rs",
     "tests/architecture.rs",
 ];
 

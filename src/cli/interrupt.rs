@@ -5,6 +5,10 @@
 //! presses Ctrl-C again, and the process ends at once.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
 
@@ -14,17 +18,23 @@ static HELD: AtomicBool = AtomicBool::new(false);
 /// SIGHUP's bit in the masks of `/proc/self/status` (signal(7): it is number 1).
 const SIGHUP_BIT: u64 = 1;
 
-/// Takes the signals over. Under nohup(1) it leaves them alone: a handler would
-/// undo that SIGHUP is ignored.
+/// Takes the signals over, but for SIGHUP under nohup(1): a handler would undo
+/// that it is ignored.
 pub(super) fn install() {
-    if under_nohup() {
-        return;
+    let mut asked = vec![SIGINT, SIGTERM];
+    if !under_nohup() {
+        asked.push(SIGHUP);
     }
-    // without a handler the default holds: the process just ends
-    let _ = ctrlc::set_handler(|| {
-        let before = COUNT.fetch_add(1, Ordering::SeqCst);
-        if before > 0 && !HELD.load(Ordering::SeqCst) {
-            std::process::exit(i32::from(Exit::Interrupted.code()));
+    // without handlers the defaults hold: the process just ends
+    let Ok(mut signals) = Signals::new(asked) else {
+        return;
+    };
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            let before = COUNT.fetch_add(1, Ordering::SeqCst);
+            if before > 0 && !HELD.load(Ordering::SeqCst) {
+                std::process::exit(i32::from(Exit::Interrupted.code()));
+            }
         }
     });
 }

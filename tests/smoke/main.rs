@@ -1,0 +1,5 @@
+//! `ampoule test` and `ampoule run` on images of a small app. They need the kit, QEMU and OVMF.
+
+mod image;
+mod run;
+mod verdicts;
