@@ -81,7 +81,7 @@ const LINKS: [(&CStr, &CStr); 4] = [
 
 /// Settings under /proc/sys, left alone where the kernel was built without what they
 /// control: Documentation/admin-guide/sysctl.
-const SETTINGS: [(&CStr, &[u8]); 8] = [
+const SETTINGS: [(&CStr, &[u8]); 9] = [
     // an unprivileged program serves port 80; this covers IPv6 too
     (c"/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0"),
     // a kernel that panics restarts at once, whatever its command line says
@@ -90,6 +90,8 @@ const SETTINGS: [(&CStr, &[u8]); 8] = [
     (c"/proc/sys/kernel/core_pattern", b"\n"),
     (c"/proc/sys/kernel/kptr_restrict", b"2"),
     (c"/proc/sys/kernel/dmesg_restrict", b"1"),
+    // a process debugs none but its children; Debian's Yama sleeps until it is told
+    (c"/proc/sys/kernel/yama/ptrace_scope", b"1"),
     // links in a directory that anybody may write to, such as /tmp
     (c"/proc/sys/fs/protected_symlinks", b"1"),
     (c"/proc/sys/fs/protected_hardlinks", b"1"),

@@ -74,6 +74,7 @@ impl Opened {
         let (file, disk) = disk::open(path)?;
         let mut file = Window::new(file, disk.uki);
         let uki = uki::parse(&mut file)?;
+        uki::verify(&mut file)?;
         let summary = summarise(&uki, &mut file)?;
         Ok(Opened {
             path: path.to_owned(),

@@ -2,11 +2,13 @@
 //! can listen before it can answer.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+type Response = ureq::http::Response<ureq::Body>;
 
 /// How long one question may take, on a software processor.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,51 +57,51 @@ impl Probe {
 
     /// Asks through `port` of this machine.
     pub fn ask(&self, port: u16) -> io::Result<()> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let agent = ureq::Agent::new_with_config(
+            ureq::config::Config::builder()
+                // the guest is asked and no other: no proxy out of the environment
+                .proxy(None)
+                .timeout_global(Some(PATIENCE))
+                .build(),
+        );
+        let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
         match self {
-            Probe::Http { path, contains, .. } => {
-                let request =
-                    format!("GET {path} HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n");
-                http(stream, &request, contains)
-            }
+            Probe::Http { path, contains, .. } => right(agent.get(url(path)).call(), contains),
             Probe::JsonRpc {
                 path,
                 method,
                 contains,
                 ..
             } => {
-                let body =
+                let call =
                     format!(r#"{{"jsonrpc":"2.0","id":"1","method":"{method}","params":[]}}"#);
-                let request = format!(
-                    "POST {path} HTTP/1.1\r\nHost: guest\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-                http(stream, &request, contains)
+                let post = agent.post(url(path)).content_type("application/json");
+                right(post.send(call), contains)
             }
-            Probe::Nats { .. } => nats(stream),
+            Probe::Nats { .. } => nats(port),
         }
     }
 }
 
-fn http(mut stream: TcpStream, request: &str, contains: &str) -> io::Result<()> {
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.lines().next().unwrap_or("");
-    if status.split(' ').nth(1) != Some("200") || !body.contains(contains) {
+/// Whether the answer has the status 200 and the text in its body.
+fn right(answer: Result<Response, ureq::Error>, contains: &str) -> io::Result<()> {
+    let mut answer = answer.map_err(|error| wrong(&error.to_string()))?;
+    let body = answer.body_mut().read_to_string();
+    let body = body.map_err(|error| wrong(&error.to_string()))?;
+    if answer.status() != 200 || !body.contains(contains) {
         return Err(wrong(&format!(
-            "wanted 200 with '{contains}', got '{status}' with '{body}'"
+            "wanted 200 with '{contains}', got {} with '{body}'",
+            answer.status()
         )));
     }
     Ok(())
 }
 
 /// <https://docs.nats.io/reference/reference-protocols/nats-protocol>
-fn nats(stream: TcpStream) -> io::Result<()> {
+fn nats(port: u16) -> io::Result<()> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
     expect(&mut reader, "INFO {")?;
