@@ -158,7 +158,10 @@ fn what_stands_in_the_way_is_told_in_one_line() {
 
     let (code, error) = told(image.command("test", &["--memory", "8"]));
     assert_eq!(code, 2, "{error}");
-    assert!(error.contains("MiB of memory and gets 8"), "{error}");
+    assert!(
+        error.contains("MiB of memory to boot by bios and gets 8"),
+        "{error}"
+    );
 
     let (code, error) = told(image.command("run", &["--memory", "8"]));
     assert_eq!(code, 127, "{error}");
