@@ -1,7 +1,7 @@
 //! `ampoule test`: what passes, and each way to fail.
 
 use std::fs::{self, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
 
 use ampoule::pipeline;
 use serde_json::Value;
@@ -227,6 +227,23 @@ fn an_app_that_ignores_sigterm_fails() {
     );
 }
 
+/// Gives a changed PE file its checksum again: its 16-bit words added with the carries,
+/// the field itself left out, and then its length.
+fn sum_up(pe: &mut [u8]) {
+    let word = |at: usize| u32::from_le_bytes(pe[at..at + 4].try_into().unwrap());
+    let field = usize::try_from(word(0x3c)).unwrap() + 0x58;
+    pe[field..field + 4].fill(0);
+    let words = pe
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 8);
+    let sum = words.fold(0, |sum, word| {
+        let sum: u32 = sum + word;
+        (sum & 0xffff) + (sum >> 16)
+    });
+    let sum = sum + u32::try_from(pe.len()).unwrap();
+    pe[field..field + 4].copy_from_slice(&sum.to_le_bytes());
+}
+
 #[test]
 fn a_kernel_that_panics_fails() {
     let image = Image::new(&["serve"], &[8080]);
@@ -240,10 +257,18 @@ fn a_kernel_that_panics_fails() {
         .unwrap();
     let wanted = format!("console=ttyS0 panic=-1 rdinit=/no{:200}", "");
     let wanted = &wanted.as_bytes()[..inspection.kernel.cmdline.len()];
-    let mut file = OpenOptions::new().write(true).open(&image.path).unwrap();
-    file.seek(SeekFrom::Start(inspection.uki.offset.0 + section.offset.0))
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&image.path)
         .unwrap();
-    file.write_all(wanted).unwrap();
+    let mut uki = vec![0; usize::try_from(inspection.uki.size.0).unwrap()];
+    file.read_exact_at(&mut uki, inspection.uki.offset.0)
+        .unwrap();
+    let at = usize::try_from(section.offset.0).unwrap();
+    uki[at..at + wanted.len()].copy_from_slice(wanted);
+    sum_up(&mut uki);
+    file.write_all_at(&uki, inspection.uki.offset.0).unwrap();
     let (report, code) = image.test(&["--http", "/=200"]);
     expect(
         &report,
