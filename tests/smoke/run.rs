@@ -13,6 +13,7 @@ use crate::image::{Image, told};
 struct Running {
     child: std::process::Child,
     lines: std::sync::mpsc::Receiver<String>,
+    seen: Vec<String>,
 }
 
 impl Running {
@@ -35,18 +36,24 @@ impl Running {
                 }
             });
         }
-        Running { child, lines }
+        let seen = Vec::new();
+        Running { child, lines, seen }
     }
 
-    fn wait_for(&self, text: &str) -> String {
-        let mut seen = Vec::new();
+    /// A line with `text`, of those that came already or will: the app's lines and
+    /// init's reports come in either order.
+    fn wait_for(&mut self, text: &str) -> String {
+        let fits = |line: &&String| line.contains(text);
+        if let Some(line) = self.seen.iter().find(fits) {
+            return line.clone();
+        }
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(900)) {
+            self.seen.push(line.clone());
             if line.contains(text) {
                 return line;
             }
-            seen.push(line);
         }
-        panic!("no line with {text:?} in {seen:#?}");
+        panic!("no line with {text:?} in {:#?}", self.seen);
     }
 
     /// As a terminal does on Ctrl-C.
