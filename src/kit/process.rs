@@ -221,8 +221,16 @@ mod tests {
             watch.0.store(true, Ordering::SeqCst);
         });
         assert!(matches!(ended, Err(KitError::Interrupted)));
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        // it is no child of ours to wait for, and a killed process takes a moment to go
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{state}");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
