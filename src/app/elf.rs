@@ -176,7 +176,7 @@ pub(super) fn damaged(reason: impl Into<String>) -> Damage {
     Damage::Elf(reason.into())
 }
 
-fn header(content: &impl Content, head: &[u8]) -> Result<Header, Damage> {
+pub(super) fn header(content: &impl Content, head: &[u8]) -> Result<Header, Damage> {
     let class = head.get(EI_CLASS).copied();
     let needs = match class {
         Some(ELFCLASS32) => 52,
@@ -228,7 +228,10 @@ fn program(content: &impl Content, header: &Header, elf: &mut Elf) -> Result<Elf
     })
 }
 
-fn segments(content: &impl Content, header: &Header) -> Result<Vec<ProgramHeader>, Damage> {
+pub(super) fn segments(
+    content: &impl Content,
+    header: &Header,
+) -> Result<Vec<ProgramHeader>, Damage> {
     let table = u64::from(header.e_phnum) * PHDR_SIZE;
     if header.e_phnum == 0 {
         return Err(damaged("it has no program headers"));

@@ -3,11 +3,16 @@
 //! [`inspect`] tells a file's [`Shape`] from its bytes, [`admit`] judges it, and
 //! [`examine`] does both for a file on this machine, reading no more than it must.
 
+mod analysis;
+pub mod binary;
+pub mod code;
 mod content;
 mod elf;
 mod foreign;
 mod image;
 mod lzma;
+pub mod make;
+pub mod needs;
 mod shell;
 mod upx;
 mod verdict;
@@ -16,6 +21,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use analysis::{Analysis, analyse};
 pub use content::Content;
 pub use elf::{Elf, ElfKind, Linkage, Machine, Packed};
 pub use foreign::Foreign;

@@ -1,0 +1,46 @@
+//! Everything that can be told of a program from its bytes.
+
+use super::binary::Binary;
+use super::code::{self, Calls};
+use super::make::{self, Make};
+use super::needs::{self, Listen};
+use super::{Damage, Shape, inspect};
+use crate::need::Need;
+
+/// What a file is, was made with, needs and does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Analysis {
+    /// What it is.
+    pub shape: Shape,
+    /// What it was made with.
+    pub make: Make,
+    /// What it needs of the system around it.
+    pub needs: Vec<Need>,
+    /// Ports that it is likely to listen on.
+    pub listens: Vec<Listen>,
+    /// The system calls that it can make.
+    pub calls: Calls,
+}
+
+/// Tells everything of the file of these bytes. What is no program of ours has a
+/// shape and nothing else.
+///
+/// # Errors
+/// [`Damage`] when it is an ELF file that Linux could not load.
+pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
+    let shape = inspect(bytes)?;
+    let mut analysis = Analysis {
+        shape,
+        make: Make::default(),
+        needs: Vec::new(),
+        listens: Vec::new(),
+        calls: Calls::default(),
+    };
+    if analysis.shape.arch().is_some() {
+        let binary = Binary::parse(bytes)?;
+        analysis.make = make::make(&binary);
+        analysis.calls = code::calls(&binary);
+        (analysis.needs, analysis.listens) = needs::needs(&binary, &analysis.make, &analysis.calls);
+    }
+    Ok(analysis)
+}

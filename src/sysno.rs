@@ -1,0 +1,63 @@
+//! Linux's system calls by number and by name, for each architecture.
+
+use std::collections::BTreeSet;
+
+use syscalls::{aarch64, x86_64};
+
+use crate::units::Arch;
+
+/// The name of the call with this number, as unistd.h of `arch` has it without `__NR_`.
+#[must_use]
+pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
+    let number = usize::try_from(number).ok()?;
+    match arch {
+        Arch::X86_64 => x86_64::Sysno::new(number).map(|call| call.name()),
+        Arch::Aarch64 => aarch64::Sysno::new(number).map(|call| call.name()),
+    }
+}
+
+/// The number of the call with this name, if `arch` has it.
+#[must_use]
+pub fn number(arch: Arch, name: &str) -> Option<u32> {
+    match arch {
+        Arch::X86_64 => name.parse().ok().map(|call: x86_64::Sysno| call as u32),
+        Arch::Aarch64 => name.parse().ok().map(|call: aarch64::Sysno| call as u32),
+    }
+}
+
+/// Every call that `arch` has, by number.
+#[must_use]
+pub fn all(arch: Arch) -> BTreeSet<u32> {
+    match arch {
+        Arch::X86_64 => x86_64::Sysno::iter().map(|call| call as u32).collect(),
+        Arch::Aarch64 => aarch64::Sysno::iter().map(|call| call as u32).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_agree() {
+        for (arch, call, expected) in [
+            (Arch::X86_64, "mount", 165),
+            (Arch::X86_64, "openat2", 437),
+            (Arch::Aarch64, "mount", 40),
+            (Arch::Aarch64, "ptrace", 117),
+        ] {
+            assert_eq!(number(arch, call), Some(expected));
+            assert_eq!(name(arch, expected), Some(call));
+        }
+        assert_eq!(number(Arch::Aarch64, "open"), None);
+        assert_eq!(name(Arch::X86_64, 400), None);
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let all = all(arch);
+            assert!(all.len() > 300);
+            assert!(
+                all.iter()
+                    .all(|call| number(arch, name(arch, *call).unwrap()) == Some(*call))
+            );
+        }
+    }
+}
