@@ -58,7 +58,7 @@ impl Server {
             .expect("tests/corpus.toml has that server")
     }
 
-    /// The program, as `scripts/fetch-servers` left it.
+    /// The program, as `scripts/fetch-corpus` left it.
     pub fn program(&self) -> PathBuf {
         let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
             || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"),
@@ -67,7 +67,7 @@ impl Server {
         let program = cache.join("ampoule/corpus").join(&self.name);
         assert!(
             program.is_file(),
-            "{} is missing: run scripts/fetch-servers",
+            "{} is missing: run scripts/fetch-corpus",
             program.display()
         );
         program

@@ -1,5 +1,5 @@
 //! Real servers that nobody here wrote, sealed by the real command, booted under each firmware and asked over their
-//! own protocol. `tests/corpus.toml` pins them, `scripts/fetch-servers` gets them, `scripts/boots` prints what came
+//! own protocol. `tests/corpus.toml` pins them, `scripts/fetch-corpus` gets them, `scripts/boots` prints what came
 //! out as a table.
 
 mod corpus;
