@@ -205,7 +205,11 @@ mod tests {
             bookworm.kernel.sha256.to_string(),
             "e849faf31ca3555757f3a8877cb01af92122f744f75d1f3102734651c4e14703"
         );
-        assert!(lock.pin("trixie").is_some());
+        let trixie = lock.pin("trixie").unwrap();
+        assert_eq!(
+            trixie.kernel.sha256.to_string(),
+            "9141325315c7f1eca682113d185a8c77c82814aa6e32f7e127e61d6106403835"
+        );
         assert!(lock.pin("sid").is_none());
     }
 
