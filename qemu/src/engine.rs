@@ -4,12 +4,14 @@
 //! lives exactly as long as the child does. It waits in one `poll` for everything that can
 //! happen, and hands it on as [`Event`]s.
 
-use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+mod dialogue;
+mod messages;
+
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -17,74 +19,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use serde_json::{Value, json};
 
+use crate::event::{Event, Exit, Source, Stop};
 use crate::lines::Lines;
-use crate::qmp::{self, Message};
 use crate::vm::Control;
 use crate::{Error, Forward, forward};
 
-/// Something that happened to a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// Bytes of the serial console, as they came.
-    Console(Vec<u8>),
-    /// A line is complete. What is not UTF-8 in it is replaced.
-    Line(Source, String),
-    /// The guest's kernel says that it panicked.
-    Panicked,
-    /// QEMU has ended. The last event.
-    Exit(Exit),
-}
-
-/// Where a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// The serial console, where an app's output shows too.
-    Console,
-    /// The virtio-serial port `ampoule.report`, to which the guest's PID 1 alone can write.
-    Report,
-}
-
-/// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
-    /// Why QEMU ended.
-    pub stop: Stop,
-    /// Whether the guest's kernel said that it panicked.
-    pub panicked: bool,
-    /// QEMU's own messages.
-    pub messages: String,
-}
-
-/// Why QEMU ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Stop {
-    /// The guest switched the machine off.
-    PoweredOff,
-    /// The guest reset the machine.
-    Reset,
-    /// The guest's kernel panicked, and QEMU ended for it.
-    Panicked,
-    /// It was told to from outside: by this crate, or by a signal.
-    Host,
-    /// QEMU could not go on, or died.
-    Failed(String),
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Stop::PoweredOff => "the guest powered the machine off",
-            Stop::Reset => "the guest reset the machine",
-            Stop::Panicked => "the guest's kernel panicked",
-            Stop::Host => "the machine was stopped from outside",
-            Stop::Failed(reason) => return write!(f, "qemu failed: {reason}"),
-        })
-    }
-}
+pub(crate) use dialogue::FIRST_FREE_ID;
+use messages::Messages;
 
 /// What QEMU connects to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,16 +61,6 @@ pub(crate) struct Queue {
 /// output blocks, as it would on a slow terminal.
 const QUEUE_LIMIT: usize = 4 << 20;
 
-/// QEMU's messages are kept up to here.
-const MESSAGES_LIMIT: usize = 64 << 10;
-
-/// The identifiers of the handshake's commands; [`Control`]'s begin above.
-const CAPABILITIES: u64 = 1;
-const USERNET: u64 = 2;
-const CONTINUE: u64 = 3;
-const STATUS: u64 = 4;
-pub(crate) const FIRST_FREE_ID: u64 = 16;
-
 /// Runs a machine to its end. What happens before it runs is told through `started`.
 pub(crate) fn run(
     launch: Launch,
@@ -146,8 +78,7 @@ pub(crate) fn run(
 struct Engine {
     child: Child,
     pidfd: Arc<OwnedFd>,
-    stderr: Option<ChildStderr>,
-    messages: Vec<u8>,
+    messages: Messages,
     listeners: Vec<(Channel, UnixListener)>,
     streams: Vec<Stream>,
     /// Some until the machine runs.
@@ -170,7 +101,7 @@ struct Stream {
 #[derive(Clone, Copy)]
 enum Token {
     Child,
-    Stderr,
+    Messages,
     Listener(usize),
     Stream(usize),
 }
@@ -204,15 +135,11 @@ impl Engine {
                 return Err(error);
             }
         };
-        let stderr = child.stderr.take();
-        if let Some(stderr) = &stderr {
-            let _ = rustix::io::ioctl_fionbio(stderr, true);
-        }
+        let messages = Messages::from(child.stderr.take());
         Ok(Engine {
             child,
             pidfd,
-            stderr,
-            messages: Vec::new(),
+            messages,
             listeners,
             streams: Vec::new(),
             started: Some(started),
@@ -246,11 +173,7 @@ impl Engine {
                 break;
             }
             if self.started.is_some() && Instant::now() >= self.deadline {
-                let messages = self.messages();
-                self.fail(Error::Qmp(format!(
-                    "no answer in time{}{messages}",
-                    sep(&messages)
-                )));
+                self.fail(Error::Qmp(self.messages.after("no answer in time")));
             }
         }
         self.finish();
@@ -261,9 +184,9 @@ impl Engine {
         let throttled = self.queued.load(Ordering::Relaxed) > QUEUE_LIMIT;
         let mut tokens = vec![Token::Child];
         let mut fds = vec![readable(self.pidfd.as_fd())];
-        if let Some(stderr) = &self.stderr {
-            tokens.push(Token::Stderr);
-            fds.push(readable(stderr.as_fd()));
+        if let Some(source) = self.messages.source() {
+            tokens.push(Token::Messages);
+            fds.push(readable(source));
         }
         for (at, (_, listener)) in self.listeners.iter().enumerate() {
             tokens.push(Token::Listener(at));
@@ -296,7 +219,7 @@ impl Engine {
     fn serve(&mut self, token: Token) {
         match token {
             Token::Child => {}
-            Token::Stderr => self.read_messages(),
+            Token::Messages => self.messages.read(),
             Token::Listener(at) => self.accept(at),
             Token::Stream(at) => {
                 if !self.read(at) {
@@ -384,166 +307,10 @@ impl Engine {
     }
 
     /// Acts on a message of QEMU's: the handshake, replies, events.
-    fn message(&mut self, line: &[u8]) {
-        let message = match qmp::parse(line) {
-            Ok(message) => message,
-            Err(reason) => return self.fail(Error::Qmp(reason)),
-        };
-        match message {
-            Message::Greeting => self.command("qmp_capabilities", Value::Null, CAPABILITIES),
-            Message::Return {
-                id: Some(CAPABILITIES),
-                ..
-            } => {
-                // ports that QEMU chose itself have to be asked for
-                if self.forwards.iter().any(|forward| forward.host == 0) {
-                    let arguments = json!({ "command-line": "info usernet" });
-                    self.command("human-monitor-command", arguments, USERNET);
-                } else {
-                    self.command("cont", Value::Null, CONTINUE);
-                }
-            }
-            Message::Return {
-                id: Some(USERNET),
-                value,
-            } => match forward::fill_in(&mut self.forwards, value.as_str().unwrap_or_default()) {
-                Ok(()) => self.command("cont", Value::Null, CONTINUE),
-                Err(error) => self.fail(error),
-            },
-            Message::Return {
-                id: Some(CONTINUE), ..
-            } => self.announce(),
-            Message::Return {
-                id: Some(STATUS),
-                value,
-            } => self.halted(&value),
-            Message::Return {
-                id: Some(id),
-                value,
-            } => self.reply(id, Ok(value)),
-            Message::Error {
-                id: Some(id),
-                description,
-            } if id >= FIRST_FREE_ID => {
-                self.reply(id, Err(description));
-            }
-            Message::Error { description, .. } => self.fail(Error::Qmp(description)),
-            Message::Event { name, data } => self.event(&name, &data),
-            Message::Return { id: None, .. } => {}
-        }
-    }
-
-    /// What QEMU tells unasked ("QEMU QMP Reference Manual", run-state).
-    fn event(&mut self, name: &str, data: &Value) {
-        match name {
-            "SHUTDOWN" => {
-                let stop = match data.get("reason").and_then(Value::as_str) {
-                    Some("guest-shutdown") => Stop::PoweredOff,
-                    Some("guest-reset") => Stop::Reset,
-                    Some("guest-panic") => Stop::Panicked,
-                    Some("host-error") => Stop::Failed("an error of the host".to_owned()),
-                    _ => Stop::Host,
-                };
-                self.stop.get_or_insert(stop);
-            }
-            "GUEST_PANICKED" => {
-                self.panicked = true;
-                self.send(Event::Panicked);
-            }
-            // nobody here pauses a machine: it is an end, or something is broken
-            "STOP" => self.command("query-status", Value::Null, STATUS),
-            _ => {}
-        }
-    }
-
-    /// A machine that stands still for a fault of QEMU or of the host will not go on.
-    fn halted(&mut self, status: &Value) {
-        let status = status
-            .get("status")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if matches!(status, "internal-error" | "io-error") {
-            let messages = self.messages();
-            self.stop = Some(Stop::Failed(format!(
-                "{status}{}{messages}",
-                sep(&messages)
-            )));
-            self.kill();
-        }
-    }
-
-    fn command(&mut self, name: &str, arguments: Value, id: u64) {
-        let line = qmp::command(name, arguments, id);
-        let socket = self
-            .streams
-            .iter_mut()
-            .find(|stream| stream.channel == Channel::Qmp);
-        // if it cannot be written to, QEMU is at its end, and that is noticed elsewhere
-        if let Some(stream) = socket {
-            let _ = stream.socket.write_all(&line);
-        }
-    }
-
-    fn reply(&mut self, id: u64, result: Result<Value, String>) {
-        if let Some(control) = &self.control {
-            control.deliver(id, result);
-        }
-    }
-
-    /// Tells that the machine runs.
-    fn announce(&mut self) {
-        let socket = self
-            .streams
-            .iter()
-            .find(|stream| stream.channel == Channel::Qmp);
-        let clone = socket.map(|stream| stream.socket.try_clone());
-        let (Some(started), Some(Ok(socket))) = (self.started.take(), clone) else {
-            return self.fail(Error::Qmp("it closed".to_owned()));
-        };
-        let control = Control::new(self.child.id(), Arc::clone(&self.pidfd), socket);
-        self.control = Some(control.clone());
-        let forwards = std::mem::take(&mut self.forwards);
-        let _ = started.send(Ok(Started { control, forwards }));
-    }
-
     fn send(&self, event: Event) {
         // nobody may listen any more: the handle is being dropped
         let _ = self.events.send(event);
     }
-
-    fn read_messages(&mut self) {
-        let Some(stderr) = &mut self.stderr else {
-            return;
-        };
-        let mut buffer = [0; 4096];
-        loop {
-            match stderr.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    let room = MESSAGES_LIMIT.saturating_sub(self.messages.len());
-                    self.messages.extend_from_slice(&buffer[..count.min(room)]);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.stderr = None;
-    }
-
-    /// QEMU's messages as one line, without its name in front.
-    fn messages(&self) -> String {
-        let text = String::from_utf8_lossy(&self.messages);
-        let lines = text.lines().map(|line| match line.split_once(": ") {
-            Some((name, rest)) if name.starts_with("qemu-system-") => rest,
-            _ => line,
-        });
-        lines
-            .filter(|line| !line.contains("warning: "))
-            .collect::<Vec<_>>()
-            .join("; ")
-    }
-
     /// Gives up: tells why, if the machine did not run yet, and kills it.
     fn fail(&mut self, error: Error) {
         match self.started.take() {
@@ -560,7 +327,7 @@ impl Engine {
     /// Reaps the child, hands out what it left in the sockets, and tells of its end.
     fn finish(&mut self) {
         let status = self.child.wait();
-        self.read_messages();
+        self.messages.read();
         // a connection may have been made and never been seen
         for at in (0..self.listeners.len()).rev() {
             if self.listeners[at].1.set_nonblocking(true).is_ok() {
@@ -585,7 +352,7 @@ impl Engine {
         let exit = Exit {
             stop,
             panicked: self.panicked,
-            messages: self.messages(),
+            messages: self.messages.line(),
         };
         self.send(Event::Exit(exit));
     }
@@ -605,7 +372,7 @@ impl Engine {
 
     /// Why QEMU ended before the machine ran.
     fn refusal(&self) -> Error {
-        let text = String::from_utf8_lossy(&self.messages);
+        let text = self.messages.text();
         if let Some(forward) = forward::refused(&self.forwards, &text) {
             return forward
                 .check_free()
@@ -615,7 +382,7 @@ impl Engine {
                     port: forward.host,
                 });
         }
-        match self.messages() {
+        match self.messages.line() {
             messages if messages.is_empty() => Error::Refused("it ended without a word".to_owned()),
             messages => Error::Refused(messages),
         }
@@ -628,8 +395,7 @@ impl Engine {
             Some(status) => status.to_string(),
             None => "its end was not seen".to_owned(),
         };
-        let messages = self.messages();
-        Stop::Failed(format!("{how}{}{messages}", sep(&messages)))
+        Stop::Failed(self.messages.after(&how))
     }
 }
 
@@ -646,8 +412,4 @@ fn open_pidfd(child: &Child) -> Result<OwnedFd, Error> {
 
 fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
-}
-
-fn sep(messages: &str) -> &'static str {
-    if messages.is_empty() { "" } else { ": " }
 }

@@ -23,12 +23,13 @@
 //!
 //! Where things are: [`Machine`] says what is wanted, `profile` holds the tables of devices,
 //! `argv` turns both into a command line (pure), `engine` is the one thread that owns the child
-//! and its sockets, `vm` is the handle on it.
+//! and its sockets, `event` what it tells, `vm` is the handle on it.
 
 mod accel;
 mod argv;
 mod engine;
 mod error;
+mod event;
 mod firmware;
 mod forward;
 mod lines;
@@ -40,8 +41,8 @@ mod tools;
 mod vm;
 
 pub use accel::{Acceleration, Refusal, probe};
-pub use engine::{Event, Exit, Source, Stop};
 pub use error::Error;
+pub use event::{Event, Exit, Source, Stop};
 pub use firmware::{Firmware, find as find_firmware};
 pub use forward::{Forward, Protocol};
 pub use machine::{Accel, Arch, Board, Boot, Bus, Console, DirectKernel, Disk, Machine, Nic};

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use crate::accel::{self, Acceleration};
 use crate::argv::{Host, argv};
-use crate::engine::{self, Channel, Event, Exit, FIRST_FREE_ID, Launch, Queue, Source, Started};
+use crate::engine::{self, Channel, FIRST_FREE_ID, Launch, Queue, Started};
+use crate::event::{Event, Exit, Source, Stop};
 use crate::machine::{Boot, Console, Machine};
 use crate::{Error, Forward, firmware, qmp, screen, tools};
 
@@ -133,7 +134,7 @@ impl Vm {
             Err(RecvTimeoutError::Timeout) => return None,
             // the engine never ends without telling, unless it panicked
             Err(RecvTimeoutError::Disconnected) => Event::Exit(Exit {
-                stop: engine::Stop::Failed("its watcher is gone".to_owned()),
+                stop: Stop::Failed("its watcher is gone".to_owned()),
                 panicked: false,
                 messages: String::new(),
             }),
