@@ -1,7 +1,7 @@
 //! SHA-256 digests of parts and images.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,40 @@ impl Digest {
     #[must_use]
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// A writer that takes the digest of what passes through it.
+pub struct Digesting<W> {
+    inner: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> Digesting<W> {
+    /// Writes to `inner`.
+    pub fn new(inner: W) -> Digesting<W> {
+        Digesting {
+            inner,
+            hasher: Sha256::new(),
+        }
+    }
+
+    /// The digest of all that was written.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.hasher.finalize().into())
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -103,6 +137,17 @@ mod tests {
             Digest::of_reader(&b"abc"[..]).unwrap(),
             ABC.parse().unwrap()
         );
+    }
+
+    #[test]
+    fn only_what_was_written_counts() {
+        let mut room = [0; 3];
+        let mut writer = Digesting::new(&mut room[..]);
+        // the slice takes three bytes of these, and no more after them
+        assert_eq!(writer.write(b"abcdef").unwrap(), 3);
+        assert_eq!(writer.write(b"def").unwrap(), 0);
+        assert_eq!(writer.finish().to_string(), ABC);
+        assert_eq!(&room, b"abc");
     }
 
     #[test]

@@ -150,6 +150,26 @@ fn an_unsuitable_app_is_refused() {
 }
 
 #[test]
+fn a_shell_that_comes_along_is_refused() {
+    let place = Place::new();
+    place.file("app", &Sample::default().bytes());
+    place.file("tool", &Sample::default().bytes());
+    fs::create_dir(place.path().join("bin")).unwrap();
+    place.file("bin/dash", &Sample::default().bytes());
+    // whatever it is called, in a folder or alone
+    for (file, told) in [
+        (
+            "tool:/bin/sh",
+            "tool: is a shell or brings one: it is named like sh",
+        ),
+        ("bin:/opt/bin", "named like dash; give --allow-shell"),
+    ] {
+        let args = ["build", "app", "--file", file];
+        place.fails(&args, UNSUITABLE_APP, told);
+    }
+}
+
+#[test]
 fn a_wrong_command_line_is_refused() {
     let place = Place::new();
     place.fails(&["build"], USAGE, "no app is named");

@@ -170,6 +170,17 @@ fn a_shell_goes_in_by_leave_and_is_marked() {
     ampoule(dir.path(), "022", &["build", "bash", "--allow-shell"]);
     let image = json(dir.path(), &["inspect", "--json", "bash.img"]);
     assert_eq!(image["shell"], true);
+
+    // one that comes along counts as well, and a mere file of such a name does not
+    fs::write(dir.path().join("server"), Sample::default().bytes()).unwrap();
+    fs::write(dir.path().join("note"), "no program").unwrap();
+    for (file, shell) in [("bash:/bin/tool", true), ("note:/bin/sh", false)] {
+        let mut args = vec!["build", "server", "--file", file];
+        args.extend(shell.then_some("--allow-shell"));
+        ampoule(dir.path(), "022", &args);
+        let image = json(dir.path(), &["inspect", "--json", "server.img"]);
+        assert_eq!(image["shell"], shell, "{file}");
+    }
 }
 
 #[test]

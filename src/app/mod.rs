@@ -182,6 +182,29 @@ pub fn read(path: &Path) -> Result<Shape, AppError> {
     open(path, Depth::Whole)
 }
 
+/// The shell that the file at `path` is, or brings, where it is to stand as `guest` in
+/// the image: looked for in ELF files of every kind, whether they run or not.
+///
+/// # Errors
+/// [`AppError::Open`] when it cannot be read.
+pub fn shell_in(path: &Path, guest: &Path) -> Result<Option<Shell>, AppError> {
+    let found = File::open(path).and_then(|file| {
+        if elf::is_elf(&file.at_most(0, content::HEAD)?) {
+            let named = || {
+                [path, guest]
+                    .into_iter()
+                    .find_map(|path| shell::by_name(&file_name(path)))
+            };
+            return Ok(shell::find(&file)?.or_else(named));
+        }
+        Ok(None)
+    });
+    found.map_err(|source| AppError::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// How much of a file is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {

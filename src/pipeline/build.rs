@@ -13,11 +13,11 @@ use crate::app::{self, Allow, Shape};
 use crate::boot::bios::{self, Extent, LoadPlan};
 use crate::boot::bzimage::{self, SetupHeader};
 use crate::boot::uki::{self, Parts, Section};
-use crate::digest::Digest;
+use crate::digest::{Digest, Digesting};
 use crate::disk::{self, BootCode, Plan};
-use crate::initramfs::{self, DEFAULT_LEVEL, Packed};
+use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
 use crate::kit::Kit;
-use crate::spec::Appliance;
+use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
 use super::label::Label;
@@ -115,23 +115,28 @@ pub fn build(
 fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built, PipelineError> {
     watcher.step(Step::Analyse);
     let shape = judge(appliance, kit)?;
+    let files = files::collect(&appliance.files)?;
+    let shell = shape.shell().is_some() | shell_among(&files, appliance.allow_shell)?;
+    let header = setup_header(kit.kernel())?;
     let dir = directory(&appliance.output);
 
     watcher.step(Step::Pack);
     let mut initrd = scratch(dir)?;
-    let (packed, demand) = pack(appliance, kit, &mut initrd, watcher)?;
+    let floor = Bytes(header.end_of_kernel());
+    let tree = guest::tree(appliance, kit.init(), &files)?;
+    let (content, packed) = pack(&tree, &mut initrd, watcher)?;
+    let demand = memory::demand(&tree, packed, floor, appliance.memory_extra);
 
     watcher.step(Step::Assemble);
     let mut uki_file = scratch(dir)?;
-    let label = label(appliance, kit, &shape, &initrd, &demand)?;
+    let label = label(appliance, kit, shell, content, &demand);
     let written = assemble(kit, &label, &demand, initrd.path(), &mut uki_file)?;
-    drop((initrd, packed));
+    drop(initrd);
 
     watcher.step(Step::Write);
-    let seed = digest(uki_file.path(), watcher)?;
-    let plan = disk::plan(written.len, kit.arch(), &seed)?;
+    let plan = disk::plan(written.len, kit.arch(), &written.content)?;
     let uki = uki_file.as_file_mut();
-    let boot = boot_code(kit, &plan, &written.sections, uki, demand.total_mib())?;
+    let boot = boot_code(header, &plan, &written.sections, uki, demand.total_mib())?;
     let image = scratch(dir)?;
     disk::write(
         &plan,
@@ -172,40 +177,51 @@ fn judge(appliance: &Appliance, kit: &Kit) -> Result<Shape, PipelineError> {
     }
 }
 
-fn pack(
-    appliance: &Appliance,
-    kit: &Kit,
-    initrd: &mut NamedTempFile,
-    watcher: &dyn Watcher,
-) -> Result<(Packed, Demand), PipelineError> {
-    let tree = guest::tree(appliance, kit.init())?;
-    let out = Watched {
-        inner: initrd.as_file_mut(),
-        watcher,
-    };
-    let packed = initramfs::pack(&tree, out, DEFAULT_LEVEL)?;
-    let floor = Bytes(setup_header(kit.kernel())?.end_of_kernel());
-    let demand = memory::demand(&tree, packed.len, floor, appliance.memory_extra);
-    Ok((packed, demand))
+/// Whether a shell is among the files that come along, if that is allowed.
+fn shell_among(files: &[files::Entry], allowed: bool) -> Result<bool, PipelineError> {
+    let mut found = false;
+    for entry in files {
+        if !matches!(entry.kind, files::Kind::File { .. }) {
+            continue;
+        }
+        if let Some(shell) = app::shell_in(&entry.host, Path::new(&entry.guest))? {
+            found = true;
+            if !allowed {
+                return Err(PipelineError::App(app::AppError::Refused {
+                    path: entry.host.clone(),
+                    reason: app::Reason::Shell(shell),
+                }));
+            }
+        }
+    }
+    Ok(found)
 }
 
-fn label(
-    appliance: &Appliance,
-    kit: &Kit,
-    shape: &Shape,
-    initrd: &NamedTempFile,
-    demand: &Demand,
-) -> Result<Label, PipelineError> {
-    Ok(Label {
+/// Writes the initramfs; gives its digest and length.
+fn pack(
+    tree: &Tree,
+    initrd: &mut NamedTempFile,
+    watcher: &dyn Watcher,
+) -> Result<(Digest, Bytes), PipelineError> {
+    let mut out = Digesting::new(Watched {
+        inner: initrd.as_file_mut(),
+        watcher,
+    });
+    let packed = initramfs::pack(tree, &mut out, DEFAULT_LEVEL)?;
+    Ok((out.finish(), packed.len))
+}
+
+fn label(appliance: &Appliance, kit: &Kit, shell: bool, content: Digest, demand: &Demand) -> Label {
+    Label {
         name: appliance.name.clone(),
-        content: digest(initrd.path(), &Silent)?,
+        content,
         kit: kit.digest(),
         unpinned: kit.unpinned(),
-        shell: shape.shell().is_some(),
+        shell,
         memory_mib: demand.total_mib(),
         memory_uefi_mib: demand.uefi_mib(),
         ports: appliance.ports.clone(),
-    })
+    }
 }
 
 /// The kernel's command line (Documentation/admin-guide/kernel-parameters.txt).
@@ -249,7 +265,7 @@ fn assemble(
 
 /// The BIOS loader, on the architecture that has a BIOS.
 fn boot_code(
-    kit: &Kit,
+    header: SetupHeader,
     plan: &Plan,
     sections: &[Section],
     uki: &mut File,
@@ -268,7 +284,7 @@ fn boot_code(
     };
     let load = LoadPlan {
         kernel: extent(".linux"),
-        header: setup_header(kit.kernel())?,
+        header,
         initrd: extent(".initrd"),
         cmdline: extent(".cmdline"),
         memory_mib: u32::try_from(memory_mib).unwrap_or(u32::MAX),

@@ -16,8 +16,12 @@ const DIRECTORIES: &[&str] = &["/app", "/dev", "/etc", "/proc", "/run", "/sys", 
 /// opens for PID 1 before init can mount anything.
 const CONSOLE: (u32, u32) = (5, 1);
 
-/// The guest's tree for `appliance`, with the init at `init`.
-pub(super) fn tree(appliance: &Appliance, init: &Path) -> Result<Tree, PipelineError> {
+/// The guest's tree for `appliance`, with the init at `init` and `files` from outside.
+pub(super) fn tree(
+    appliance: &Appliance,
+    init: &Path,
+    files: &[files::Entry],
+) -> Result<Tree, PipelineError> {
     let mut tree = Tree::new();
     for dir in DIRECTORIES {
         tree.dir(dir, 0o755)?;
@@ -27,7 +31,7 @@ pub(super) fn tree(appliance: &Appliance, init: &Path) -> Result<Tree, PipelineE
     tree.file(wire::PATH, 0o444, Content::Bytes(configuration(appliance)?))?;
     let app = Content::host(&appliance.app)?;
     tree.file(&appliance.app_guest_path(), 0o755, app)?;
-    add_files(&mut tree, appliance)?;
+    add_files(&mut tree, files)?;
     tree.symlink("/etc/resolv.conf", "/run/resolv.conf")?;
     for (path, text) in expected(appliance) {
         if tree.get(path).is_none() {
@@ -37,19 +41,18 @@ pub(super) fn tree(appliance: &Appliance, init: &Path) -> Result<Tree, PipelineE
     Ok(tree)
 }
 
-fn add_files(tree: &mut Tree, appliance: &Appliance) -> Result<(), PipelineError> {
-    for entry in files::collect(&appliance.files)? {
+fn add_files(tree: &mut Tree, files: &[files::Entry]) -> Result<(), PipelineError> {
+    for entry in files {
         let path = &entry.guest;
-        match entry.kind {
+        match &entry.kind {
             files::Kind::Dir => tree.dir(path, 0o755)?,
-            files::Kind::Symlink { target } => tree.symlink(path, &target)?,
+            files::Kind::Symlink { target } => tree.symlink(path, target)?,
             files::Kind::File { mode, len } => {
-                let path_on_host = entry.host.clone();
                 let content = Content::Host {
-                    path: path_on_host,
-                    len,
+                    path: entry.host.clone(),
+                    len: *len,
                 };
-                tree.file(path, mode, content)?;
+                tree.file(path, *mode, content)?;
             }
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::digest::{Digest, Digesting};
 use crate::units::Bytes;
 
 use super::layout::{Layout, Lengths, layout};
@@ -71,6 +72,9 @@ pub struct Written {
     pub len: Bytes,
     /// The sections that were added behind the stub's own.
     pub sections: Vec<Section>,
+    /// Names the content: the digest of the file with its checksum, which follows
+    /// from the rest, left zero.
+    pub content: Digest,
 }
 
 /// Writes the unified kernel image of `stub` and `parts` to the beginning of
@@ -88,11 +92,11 @@ pub fn assemble(
     check_kernel(parts.linux)?;
     out.seek(SeekFrom::Start(0)).map_err(UkiError::Write)?;
     let mut summed = Summed {
-        out: &mut *out,
+        out: Digesting::new(&mut *out),
         sum: CheckSum::default(),
     };
     write_sections(&layout, parts, &mut summed)?;
-    let sum = summed.sum.finish();
+    let (sum, content) = (summed.sum.finish(), summed.out.finish());
     let at = layout.checksum_at as u64;
     out.seek(SeekFrom::Start(at))
         .and_then(|_| out.write_all(&sum.to_le_bytes()))
@@ -101,6 +105,7 @@ pub fn assemble(
     Ok(Written {
         len: layout.len,
         sections: layout.sections,
+        content,
     })
 }
 
