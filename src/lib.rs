@@ -7,12 +7,19 @@ pub mod app;
 pub mod boot;
 pub mod check;
 pub mod cli;
+pub mod closure;
 pub mod digest;
 pub mod disk;
 pub mod initramfs;
 pub mod kit;
 pub mod need;
 pub mod pipeline;
+pub mod root;
 pub mod spec;
 pub mod sysno;
 pub mod units;
+
+#[cfg(test)]
+#[path = "../tests/common/elf.rs"]
+#[allow(dead_code)]
+mod sample;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the rooms stand on.
-const BASE: &[&str] = &["digest", "need", "sysno", "units"];
+const BASE: &[&str] = &["digest", "need", "root", "sysno", "units"];
 /// The rooms, none of which knows another.
 const ROOMS: &[&str] = &[
     "app",

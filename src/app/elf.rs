@@ -93,13 +93,19 @@ pub enum Packed {
 }
 
 impl Elf {
-    /// Whether it is a program that needs nothing else.
+    /// Whether it is a program, however it is linked.
     #[must_use]
-    pub fn runs(&self) -> bool {
-        matches!(
-            self.kind,
-            ElfKind::Program(Linkage::Static | Linkage::StaticPie)
-        )
+    pub fn is_program(&self) -> bool {
+        matches!(self.kind, ElfKind::Program(_))
+    }
+
+    /// The interpreter that the kernel would start it with.
+    #[must_use]
+    pub fn interpreter(&self) -> Option<&str> {
+        match &self.kind {
+            ElfKind::Program(Linkage::Dynamic { interpreter, .. }) => interpreter.as_deref(),
+            _ => None,
+        }
     }
 }
 

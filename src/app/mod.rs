@@ -234,7 +234,7 @@ fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
         damage,
     })?;
     if let Kind::Elf(elf) = &mut shape.kind {
-        if elf.runs() && elf.shell.is_none() {
+        if elf.is_program() && elf.shell.is_none() {
             elf.shell = shell::by_name(&file_name(path));
         }
     }
@@ -253,7 +253,7 @@ fn look(content: &impl Content, depth: Depth) -> Result<Shape, Damage> {
         Kind::Empty
     } else if elf::is_elf(&head) {
         let mut elf = elf::read(content, &head)?;
-        if depth == Depth::Whole && elf.runs() {
+        if depth == Depth::Whole && elf.is_program() {
             elf.shell = shell::find(content)?;
         }
         Kind::Elf(Box::new(elf))

@@ -4,11 +4,7 @@ use object::Endianness;
 use object::elf as raw;
 
 use super::*;
-
-#[path = "../../tests/common/elf.rs"]
-mod sample;
-
-use sample::{Dynamic, Sample};
+use crate::sample::{Dynamic, Sample};
 
 /// The shape of a sound file.
 fn shape(sample: &Sample) -> Shape {
@@ -70,7 +66,7 @@ fn a_dynamic_program_is_refused_with_all_that_it_needs() {
     assert_eq!(
         refusal(&Sample::dynamic()),
         "app: needs the interpreter /lib64/ld-linux-x86-64.so.2 and the libraries \
-         libssl.so.3, libc.so.6; relink with -static (Go: CGO_ENABLED=0, Rust: a musl target)"
+         libssl.so.3, libc.so.6; relink with -static (Go: CGO_ENABLED=0, Rust: a musl target), or bring them with --libs DIR"
     );
     let klibc = Sample {
         interpreter: Some("/lib/klibc-x.so"),
@@ -186,7 +182,15 @@ fn a_shell_needs_leave() {
             .contains("as sash does; give --allow-shell")
     );
     assert_eq!(shape.shell().unwrap().name, "sash");
-    admit(&shape, "tool", &Allow { shell: true }).unwrap();
+    admit(
+        &shape,
+        "tool",
+        &Allow {
+            shell: true,
+            ..Allow::default()
+        },
+    )
+    .unwrap();
     let plain = inspect(&Sample::default().bytes()).unwrap();
     let told = admit(&plain, "bash-static", &Allow::default()).unwrap_err();
     assert!(told.to_string().contains("it is named like bash"));
@@ -243,7 +247,7 @@ fn no_changed_byte_makes_the_reader_panic() {
             needed: vec!["libc.so.6"],
             soname: Some("libx.so"),
             exports: true,
-            pie: false,
+            ..Dynamic::default()
         }),
         ..Sample::dynamic()
     };

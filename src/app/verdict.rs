@@ -10,6 +10,8 @@ use super::{Kind, Shape};
 pub struct Allow {
     /// Shells, and multi-call programs that have one.
     pub shell: bool,
+    /// Programs with an interpreter: somebody else brings it, and their libraries.
+    pub dynamic: bool,
 }
 
 /// A file that cannot be the app.
@@ -52,7 +54,7 @@ pub enum Reason {
     #[error("is a shared library ({0}), not a program; name the app's executable")]
     Library(String),
     /// It needs files that an image does not have.
-    #[error("{}; relink with -static (Go: CGO_ENABLED=0, Rust: a musl target)", needs(interpreter.as_deref(), needed))]
+    #[error("{}; relink with -static (Go: CGO_ENABLED=0, Rust: a musl target), or bring them with --libs DIR", needs(interpreter.as_deref(), needed))]
     Dynamic {
         /// The interpreter.
         interpreter: Option<String>,
@@ -109,7 +111,7 @@ pub fn admit(shape: &Shape, file_name: &str, allow: &Allow) -> Result<(), Refusa
     let reason = match &shape.kind {
         Kind::Empty => Some(Reason::Empty),
         Kind::Foreign(foreign) => Some(Reason::Foreign(told(foreign))),
-        Kind::Elf(elf) => unfit(elf).or_else(|| shell_in(elf, file_name, allow)),
+        Kind::Elf(elf) => unfit(elf, allow).or_else(|| shell_in(elf, file_name, allow)),
     };
     match reason {
         None => Ok(()),
@@ -120,7 +122,7 @@ pub fn admit(shape: &Shape, file_name: &str, allow: &Allow) -> Result<(), Refusa
     }
 }
 
-fn unfit(elf: &Elf) -> Option<Reason> {
+fn unfit(elf: &Elf, allow: &Allow) -> Option<Reason> {
     if elf.machine.arch().is_none() {
         return Some(Reason::Machine(elf.machine.name()));
     }
@@ -132,16 +134,20 @@ fn unfit(elf: &Elf) -> Option<Reason> {
         ElfKind::Core => Some(Reason::Core),
         ElfKind::Other(kind) => Some(Reason::Type(*kind)),
         ElfKind::Library(sign) => Some(Reason::Library(sign.clone())),
-        ElfKind::Program(linkage) => unlinked(linkage, elf.packed),
+        ElfKind::Program(linkage) => unlinked(linkage, elf.packed, allow),
         // for another processor or system, which is told above
         ElfKind::Unread => None,
     }
 }
 
-fn unlinked(linkage: &Linkage, packed: Option<Packed>) -> Option<Reason> {
+fn unlinked(linkage: &Linkage, packed: Option<Packed>, allow: &Allow) -> Option<Reason> {
     match linkage {
         Linkage::Static | Linkage::StaticPie => None,
         Linkage::Dynamic { .. } if packed.is_some() => Some(Reason::UpxDynamic),
+        Linkage::Dynamic {
+            interpreter: Some(_),
+            ..
+        } if allow.dynamic => None,
         Linkage::Dynamic {
             interpreter,
             needed,

@@ -11,20 +11,21 @@ use super::exit::{Exit, Failure};
 use super::interrupt;
 use super::table::{self, Table};
 use super::ui::{Progress, Ui};
-use crate::app::{self, Allow};
+use crate::app;
+use crate::closure::Library;
 use crate::kit::Kit;
 use crate::pipeline::{self, Built, Step, Watcher};
 use crate::spec::{self, Appliance, Origin, Settings, SpecError, User, value};
 
 /// Seal an app into a bootable image
 ///
-/// Needs a static Linux binary and a kit (`ampoule kit build`). Settings may
+/// Needs a Linux binary, best a static one, and a kit (`ampoule kit build`). Settings may
 /// come from an ampoule.toml; flags go over it: --env and --file add to its
 /// tables, --port and ARGS replace its lists.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BuildArgs {
-    /// The app: a static Linux executable
+    /// The app: a Linux executable, static unless --libs is given
     pub app: Option<PathBuf>,
     /// Where the image goes [default: NAME.img]
     #[arg(short, long, value_name = "IMG")]
@@ -50,6 +51,9 @@ pub struct BuildArgs {
     /// The app's working directory [default: /]
     #[arg(long, value_name = "DIR", value_parser = value::guest_path)]
     pub workdir: Option<String>,
+    /// Take what a dynamic app is linked with from this root, such as /
+    #[arg(long, value_name = "DIR")]
+    pub libs: Option<PathBuf>,
     /// Let a shell or busybox in
     #[arg(long)]
     pub allow_shell: bool,
@@ -80,13 +84,14 @@ pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let json = args.json;
     let appliance = appliance(args)?;
     check_output(&appliance)?;
-    let allow = Allow {
-        shell: appliance.allow_shell,
-    };
+    let allow = pipeline::allow(&appliance);
     let kit = Kit::open(app::screen(&appliance.app, &allow)?)?;
     let built = pipeline::build(&appliance, &kit, &Watching::new(ui))?;
     if built.unpinned {
         ui.warn("the kit is not the pinned one; the image is marked \"unpinned\"");
+    }
+    for note in &built.notes {
+        ui.warn(note);
     }
     if json {
         ui.json(&built)?;
@@ -138,6 +143,7 @@ fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
         user: args.user,
         workdir: args.workdir,
         allow_shell: args.allow_shell.then_some(true),
+        libs: args.libs,
         ..Settings::default()
     })
 }
@@ -194,8 +200,17 @@ fn summary(built: &Built) -> String {
         "kernel",
         &format!("{} for {}{mark}", built.kernel, built.arch),
     ]);
+    if !built.libraries.is_empty() {
+        table.row(["libraries", &libraries(&built.libraries)]);
+    }
     table.row(["sha256", &built.sha256.to_string()]);
     table.render(0)
+}
+
+/// The names of the libraries that came in, the interpreter first.
+fn libraries(all: &[Library]) -> String {
+    let names = all.iter().map(|one| one.name.rsplit('/').next());
+    names.flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Shows the stages of a build, and carries Ctrl-C into it.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use super::ui::Ui;
 use crate::app::AppError;
+use crate::closure::ClosureError;
 use crate::kit::KitError;
 use crate::pipeline::PipelineError;
 use crate::spec::SpecError;
@@ -175,7 +176,9 @@ fn of_kit(error: &KitError) -> Exit {
 
 fn of_pipeline(error: &PipelineError) -> Exit {
     match error {
-        PipelineError::App(_) => Exit::UnsuitableApp,
+        PipelineError::App(_) | PipelineError::Incomplete { .. } => Exit::UnsuitableApp,
+        PipelineError::Closure(ClosureError::Open { .. }) => Exit::Usage,
+        PipelineError::Closure(_) => Exit::UnsuitableApp,
         PipelineError::Spec(_) | PipelineError::Tree(_) | PipelineError::Wire(_) => Exit::Usage,
         PipelineError::Interrupted => Exit::Interrupted,
         PipelineError::Read { .. } | PipelineError::Write { .. } => Exit::Environment,

@@ -13,6 +13,7 @@ use crate::app::{self, Allow, Shape};
 use crate::boot::bios::{self, Extent, LoadPlan};
 use crate::boot::bzimage::{self, SetupHeader};
 use crate::boot::uki::{self, Parts, Section};
+use crate::closure::Library;
 use crate::digest::{Digest, Digesting};
 use crate::disk::{self, BootCode, Plan};
 use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
@@ -22,7 +23,7 @@ use crate::units::{Arch, Bytes, Lba, SECTOR};
 
 use super::label::Label;
 use super::memory::{self, Demand};
-use super::{PipelineError, guest};
+use super::{PipelineError, guest, libraries};
 
 /// A stage of a build, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,10 @@ pub struct Built {
     pub kernel: String,
     /// The kernel is not the pinned one.
     pub unpinned: bool,
+    /// The app's interpreter and libraries, each with the reason why it is there.
+    pub libraries: Vec<Library>,
+    /// What its user should know and nothing can decide.
+    pub notes: Vec<String>,
 }
 
 /// Makes the image that `appliance` describes out of `kit`.
@@ -120,10 +125,12 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     let header = setup_header(kit.kernel())?;
     let dir = directory(&appliance.output);
 
+    let mut tree = guest::tree(appliance, kit.init(), &files)?;
+    let brought = libraries::bring(&mut tree, appliance, &shape)?;
+
     watcher.step(Step::Pack);
     let mut initrd = scratch(dir)?;
     let floor = Bytes(header.end_of_kernel());
-    let tree = guest::tree(appliance, kit.init(), &files)?;
     let (content, packed) = pack(&tree, &mut initrd, watcher)?;
     let demand = memory::demand(&tree, packed, floor, appliance.memory_extra);
 
@@ -159,15 +166,23 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
         memory_uefi_mib: demand.uefi_mib(),
         kernel: kit.kernel_version().to_owned(),
         unpinned: kit.unpinned(),
+        libraries: brought.libraries,
+        notes: brought.notes,
     })
+}
+
+/// What the app may be that is refused otherwise.
+#[must_use]
+pub fn allow(appliance: &Appliance) -> Allow {
+    Allow {
+        shell: appliance.allow_shell,
+        dynamic: appliance.libs.is_some(),
+    }
 }
 
 /// Reads the app and refuses what cannot run in an image made with `kit`.
 fn judge(appliance: &Appliance, kit: &Kit) -> Result<Shape, PipelineError> {
-    let allow = Allow {
-        shell: appliance.allow_shell,
-    };
-    let shape = app::examine(&appliance.app, &allow)?;
+    let shape = app::examine(&appliance.app, &allow(appliance))?;
     match shape.arch() {
         Some(app) if app != kit.arch() => Err(PipelineError::Arch {
             app,

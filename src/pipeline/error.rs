@@ -9,6 +9,7 @@ use crate::app::AppError;
 use crate::boot::bios::BiosError;
 use crate::boot::bzimage::BzImageError;
 use crate::boot::uki::UkiError;
+use crate::closure::ClosureError;
 use crate::disk::DiskError;
 use crate::initramfs::{InitramfsError, TreeError};
 use crate::spec::SpecError;
@@ -28,6 +29,19 @@ pub enum PipelineError {
         app: Arch,
         /// The kit's.
         kit: Arch,
+    },
+    /// What the app is linked with cannot be told.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// What the app is linked with is not all there.
+    #[error("{}: needs {lacks}; {remedy}", app.display())]
+    Incomplete {
+        /// The app.
+        app: PathBuf,
+        /// What is not there, and for whom.
+        lacks: String,
+        /// What to do.
+        remedy: String,
     },
     /// The description of the appliance does not fit the host's files.
     #[error(transparent)]

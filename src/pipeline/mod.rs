@@ -7,10 +7,11 @@ mod error;
 mod guest;
 mod inspect;
 mod label;
+mod libraries;
 mod memory;
 mod open;
 
-pub use build::{Built, Silent, Step, Watcher, build};
+pub use build::{Built, Silent, Step, Watcher, allow, build};
 pub use cut::{DirectParts, cut};
 pub use error::PipelineError;
 pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};

@@ -63,6 +63,7 @@ fn read(table: &mut Table<'_>, base: &Path) -> Result<Settings, SpecError> {
             .get("allow-shell")
             .map(|entry| entry.boolean())
             .transpose()?,
+        libs: table.text("libs", path)?,
     })
 }
 

@@ -69,6 +69,8 @@ pub struct Appliance {
     pub memory_extra: u32,
     /// Whether an app that is a shell may go in.
     pub allow_shell: bool,
+    /// The root that a dynamic app's libraries are taken from.
+    pub libs: Option<PathBuf>,
 }
 
 impl Appliance {
@@ -114,6 +116,7 @@ pub struct Settings {
     pub on_exit: Option<OnExit>,
     pub memory_extra: Option<u32>,
     pub allow_shell: Option<bool>,
+    pub libs: Option<PathBuf>,
 }
 
 impl Settings {
@@ -143,6 +146,7 @@ impl Settings {
             on_exit: self.on_exit.or(under.on_exit),
             memory_extra: self.memory_extra.or(under.memory_extra),
             allow_shell: self.allow_shell.or(under.allow_shell),
+            libs: self.libs.or(under.libs),
         }
     }
 
@@ -179,6 +183,7 @@ impl Settings {
             on_exit: self.on_exit.unwrap_or(OnExit::PowerOff),
             memory_extra: self.memory_extra.unwrap_or(0),
             allow_shell: self.allow_shell.unwrap_or(false),
+            libs: self.libs,
             app,
             name,
         };

@@ -33,6 +33,14 @@ pub struct Dynamic {
     pub pie: bool,
     /// Whether a symbol is offered.
     pub exports: bool,
+    pub rpath: Option<&'static str>,
+    pub runpath: Option<&'static str>,
+    /// Names among the strings of symbols.
+    pub names: Vec<&'static str>,
+    /// Versions that are wanted, each with the library that should have it.
+    pub wants: Vec<(&'static str, &'static str)>,
+    /// Versions that are there.
+    pub has: Vec<&'static str>,
 }
 
 impl Default for Sample {
@@ -59,6 +67,12 @@ const STRTAB: u64 = 5;
 const SYMTAB: u64 = 6;
 const STRSZ: u64 = 10;
 const SONAME: u64 = 14;
+const RPATH: u64 = 15;
+const RUNPATH: u64 = 29;
+const VERDEF: u64 = 0x6fff_fffc;
+const VERDEFNUM: u64 = 0x6fff_fffd;
+const VERNEED: u64 = 0x6fff_fffe;
+const VERNEEDNUM: u64 = 0x6fff_ffff;
 const FLAGS_1: u64 = 0x6fff_fffb;
 const DF_1_PIE: u64 = 0x0800_0000;
 const RWX: u32 = 7;
@@ -190,7 +204,18 @@ impl Dynamic {
         let mut entries: Vec<(u64, u64)> = Vec::new();
         entries.extend(self.needed.iter().map(|text| (NEEDED, name(text))));
         entries.extend(self.soname.map(|text| (SONAME, name(text))));
+        entries.extend(self.rpath.map(|text| (RPATH, name(text))));
+        entries.extend(self.runpath.map(|text| (RUNPATH, name(text))));
         entries.extend(self.pie.then_some((FLAGS_1, DF_1_PIE)));
+        for text in &self.names {
+            name(text);
+        }
+        let wanted: Vec<(u64, u64)> = self
+            .wants
+            .iter()
+            .map(|(library, version)| (name(library), name(version)))
+            .collect();
+        let own: Vec<u64> = self.has.iter().map(|version| name(version)).collect();
         let mut symbols = vec![0; 24];
         if self.exports {
             let mut symbol = [0; 24];
@@ -199,8 +224,21 @@ impl Dynamic {
             symbol[6] = 1; // st_shndx: defined
             symbols.extend_from_slice(&symbol);
         }
-        let entries_len = (entries.len() as u64 + 4) * 16;
-        let strings_at = address + entries_len + symbols.len() as u64;
+        let (wants, has) = (verneed(&wanted), verdef(&own));
+        let versions = [!wants.is_empty(), !has.is_empty()];
+        let further = 4 + 2 * versions.iter().filter(|there| **there).count();
+        let entries_len = (entries.len() + further) as u64 * 16;
+        let wants_at = address + entries_len + symbols.len() as u64;
+        let has_at = wants_at + wants.len() as u64;
+        let strings_at = has_at + has.len() as u64;
+        if !wants.is_empty() {
+            entries.push((VERNEED, wants_at));
+            entries.push((VERNEEDNUM, wanted.len() as u64));
+        }
+        if !has.is_empty() {
+            entries.push((VERDEF, has_at));
+            entries.push((VERDEFNUM, own.len() as u64));
+        }
         entries.push((SYMTAB, address + entries_len));
         entries.push((STRTAB, strings_at));
         entries.push((STRSZ, strings.len() as u64));
@@ -208,9 +246,42 @@ impl Dynamic {
         let words = entries.iter().flat_map(|(tag, value)| [*tag, *value]);
         let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
         bytes.extend(symbols);
+        bytes.extend(wants);
+        bytes.extend(has);
         bytes.extend(strings);
         bytes
     }
+}
+
+/// Elf64_Verneed with one Elf64_Vernaux each (Linux Standard Base, Symbol Versioning),
+/// out of places in the strings.
+fn verneed(wanted: &[(u64, u64)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, (library, version)) in wanted.iter().enumerate() {
+        let next = if number + 1 == wanted.len() { 0 } else { 32 };
+        bytes.extend([1, 0, 1, 0]); // vn_version, vn_cnt
+        bytes.extend(words(&[*library, 16, next])); // vn_file, vn_aux, vn_next
+        // vna_hash, vna_flags and vna_other, vna_name, vna_next
+        bytes.extend(words(&[0, 0, *version, 0]));
+    }
+    bytes
+}
+
+/// Elf64_Verdef with one Elf64_Verdaux each.
+fn verdef(own: &[u64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, version) in own.iter().enumerate() {
+        let next = if number + 1 == own.len() { 0 } else { 28 };
+        bytes.extend([1, 0, 0, 0, 2, 0, 1, 0]); // vd_version, vd_flags, vd_ndx, vd_cnt
+        bytes.extend(words(&[0, 20, next])); // vd_hash, vd_aux, vd_next
+        bytes.extend(words(&[*version, 0])); // vda_name, vda_next
+    }
+    bytes
+}
+
+fn words(all: &[u64]) -> Vec<u8> {
+    let word = |word: &u64| u32::try_from(*word).unwrap().to_le_bytes();
+    all.iter().flat_map(word).collect()
 }
 
 /// A note with the padding that gABI 5 wants.
