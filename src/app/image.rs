@@ -246,9 +246,9 @@ pub struct Note<'a> {
 }
 
 /// The notes of a segment (gABI 5, Note Section); ends where they make no sense.
-struct Notes<'a> {
-    bytes: &'a [u8],
-    align: usize,
+pub struct Notes<'a> {
+    pub bytes: &'a [u8],
+    pub align: usize,
 }
 
 impl<'a> Iterator for Notes<'a> {

@@ -8,12 +8,14 @@ pub mod binary;
 pub mod code;
 mod content;
 mod elf;
+mod facts;
 mod foreign;
 mod image;
 mod lzma;
 pub mod make;
 pub mod needs;
 mod shell;
+mod traces;
 mod upx;
 mod verdict;
 
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 pub use analysis::{Analysis, analyse};
 pub use content::Content;
 pub use elf::{Elf, ElfKind, Linkage, Machine, Packed};
+pub use facts::{Facts, Note, Relro};
 pub use foreign::Foreign;
 pub use shell::Shell;
 pub use upx::Inside;
@@ -57,6 +60,15 @@ impl Shape {
     pub fn arch(&self) -> Option<Arch> {
         match &self.kind {
             Kind::Elf(elf) => elf.machine.arch(),
+            _ => None,
+        }
+    }
+
+    /// What packed the app.
+    #[must_use]
+    pub fn packed(&self) -> Option<Packed> {
+        match &self.kind {
+            Kind::Elf(elf) => elf.packed,
             _ => None,
         }
     }

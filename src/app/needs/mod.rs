@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::binary::Binary;
 use super::code::Calls;
 use super::make::Make;
+use super::traces::Traces;
 use crate::need::{Confidence, Evidence, Need};
 
 /// A port that the program is likely to listen on.
@@ -20,8 +21,17 @@ pub struct Listen {
     pub evidence: Evidence,
 }
 
+/// The strings that [`needs`] wants to be searched for.
+pub(super) fn texts() -> impl Iterator<Item = &'static [u8]> {
+    std::iter::empty()
+}
+
 /// Finds what `binary` needs, and the ports that it is likely to listen on.
-#[must_use]
-pub fn needs(_binary: &Binary<'_>, _make: &Make, _calls: &Calls) -> (Vec<Need>, Vec<Listen>) {
+pub(super) fn needs(
+    _binary: &Binary<'_>,
+    _traces: &Traces,
+    _make: &Make,
+    _calls: &Calls,
+) -> (Vec<Need>, Vec<Listen>) {
     (Vec::new(), Vec::new())
 }
