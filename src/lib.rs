@@ -15,6 +15,7 @@ pub mod kit;
 pub mod need;
 pub mod pipeline;
 pub mod root;
+pub mod seccomp;
 pub mod spec;
 pub mod sysno;
 pub mod units;

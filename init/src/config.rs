@@ -1,9 +1,11 @@
 //! The configuration: read from the initramfs, and from nowhere else.
 
+use core::ffi::CStr;
 use core::net::{IpAddr, Ipv4Addr};
 
 use ampoule_init::report::{Failure, Ports, Servers};
-use ampoule_init::wire::{self, Network, OnExit, Setting, Settings};
+use ampoule_init::seccomp::{self, Policy};
+use ampoule_init::wire::{self, Network, OnExit, Seccomp, Setting, Settings};
 
 use crate::end;
 use crate::sys;
@@ -44,18 +46,19 @@ pub struct Config {
     pub grace: u64,
     /// Milliseconds that the program waits for an address; none: for ever.
     pub dhcp_wait: Option<u64>,
+    /// Which filter of system calls the program gets.
+    pub seccomp: Seccomp,
+    /// The filter; none with `off`.
+    pub policy: Option<Policy<'static>>,
 }
 
 impl Config {
     /// Reads the file.
     pub fn read() -> Result<Config> {
         // the name in the library has no NUL for the kernel
-        const PATH: &core::ffi::CStr = c"/ampoule/config";
+        const PATH: &CStr = c"/ampoule/config";
         const _: () = assert!(PATH.to_bytes().len() == wire::PATH.len());
-        let file = Fd::open(PATH, Flags::READ)
-            .and_then(|file| Map::of_file(&file))
-            .map_err(Trouble::met(Failure::Config, "open", PATH.to_bytes()))?;
-        let config = Config::parse(file.leak()).map_err(Trouble::of_config)?;
+        let mut config = Config::parse(open(PATH)?).map_err(Trouble::of_config)?;
         end::set_policy(config.on_exit);
         if config.app.is_empty() {
             return Err(Trouble::new(
@@ -63,7 +66,25 @@ impl Config {
                 "the configuration names no app",
             ));
         }
+        config.read_policy()?;
         Ok(config)
+    }
+
+    /// Reads the filter. One that is missing or damaged ends the machine: an app never runs
+    /// with less than it was sealed with.
+    fn read_policy(&mut self) -> Result<()> {
+        const PATH: &CStr = c"/ampoule/seccomp";
+        const _: () = assert!(PATH.to_bytes().len() == seccomp::PATH.len());
+        if self.seccomp != Seccomp::Off {
+            self.policy = seccomp::parse(open(PATH)?);
+            if self.policy.is_none() {
+                return Err(Trouble::new(
+                    Failure::Config,
+                    "/ampoule/seccomp is cut short",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn parse(file: &'static [u8]) -> core::result::Result<Config, wire::ParseError> {
@@ -80,6 +101,8 @@ impl Config {
             on_exit: OnExit::PowerOff,
             grace: 10_000,
             dhcp_wait: Some(60_000),
+            seccomp: Seccomp::Off,
+            policy: None,
         };
         for setting in wire::parse(file)? {
             config.take(setting?);
@@ -100,6 +123,7 @@ impl Config {
             Setting::DhcpWait(seconds) => {
                 self.dhcp_wait = (seconds != 0).then_some(u64::from(seconds) * 1000);
             }
+            Setting::Seccomp(filter) => self.seccomp = filter,
             // the host allows no more than there is room for
             Setting::Nameserver(address) => _ = self.nameservers.push(address),
             Setting::Port(port) => _ = self.ports.push(port),
@@ -156,6 +180,13 @@ impl Config {
     fn settings(&self) -> Settings<'static> {
         wire::parse(self.file).unwrap_or_default()
     }
+}
+
+/// A file of the configuration, whole.
+fn open(path: &'static CStr) -> Result<&'static [u8]> {
+    let file = Fd::open(path, Flags::READ).and_then(|file| Map::of_file(&file));
+    let file = file.map_err(Trouble::met(Failure::Config, "open", path.to_bytes()))?;
+    Ok(file.leak())
 }
 
 fn name_of(variable: &[u8]) -> &[u8] {

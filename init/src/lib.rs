@@ -4,6 +4,7 @@
 //! - [`report`]: the lines that PID 1 tells the host.
 //! - [`net`]: the formats and decisions of the network: DHCP, rtnetlink, resolv.conf.
 //! - [`screen`]: how the program's output and the reports share one console.
+//! - [`seccomp`]: the filter of system calls, and the names of the calls.
 //! - [`listen`]: which declared ports take connections.
 //! - [`device`]: what the kernel says of devices.
 //! - [`plain`]: numbers and addresses as text.
@@ -23,5 +24,6 @@ pub mod net;
 pub mod plain;
 pub mod report;
 pub mod screen;
+pub mod seccomp;
 pub mod time;
 pub mod wire;

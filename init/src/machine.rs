@@ -1,10 +1,11 @@
 //! The loop that serves everything at once, from the network's start to the verdict.
 
-use ampoule_init::report::{Failure, Report, Stop, Verdict};
+use ampoule_init::report::{Clean, Failure, Report, Stop, Verdict};
 use ampoule_init::time::{Millis, earlier};
 
 use crate::config::Config;
 use crate::devices::Devices;
+use crate::guard::Guard;
 use crate::network::{self, Network};
 use crate::outlets::{self, Outlets};
 use crate::program::Program;
@@ -12,13 +13,14 @@ use crate::readiness::Readiness;
 use crate::sys::fd::{self, Fd, Poll, RawFd};
 use crate::sys::process::{self, End, Reaped};
 use crate::sys::signal::{self, Signal};
-use crate::trouble::{Result, Shown, Text, Trouble};
+use crate::trouble::{Result, Text, Trouble};
 
 /// How long processes may take to vanish after SIGKILL, in milliseconds: one that the
 /// kernel holds inside a call must not keep the machine.
 const VANISH: u64 = 2000;
 
-/// The network's, the signals, nine devices, two pipes, two outlets, and some room.
+/// The network's, the signals, nine devices, two pipes, the filter's listener, two outlets,
+/// and some room.
 const WATCHED: usize = network::MAX_WATCHED + 18;
 
 /// How far the program is.
@@ -40,6 +42,7 @@ pub struct Machine<'a> {
     devices: Devices,
     network: Network,
     program: Option<(Program, Readiness)>,
+    guard: Option<Guard>,
     phase: Phase,
     stop: Option<Stop>,
     /// When every process gets SIGKILL.
@@ -60,6 +63,7 @@ impl<'a> Machine<'a> {
             network: Network::start(config, outlets, now),
             outlets,
             program: None,
+            guard: None,
             phase: Phase::Waiting,
             stop: None,
             kill_at: None,
@@ -92,8 +96,9 @@ impl<'a> Machine<'a> {
     }
 
     fn start_program(&mut self, now: Millis) -> Result<()> {
-        let program = Program::start(self.config)?;
-        let path = Text::<512>::of(format_args!("{}", Shown(self.config.app)));
+        let mut program = Program::start(self.config)?;
+        self.guard = Guard::new(self.config, program.listener.take());
+        let path = Text::<512>::of(format_args!("{}", Clean(self.config.app)));
         let app = Report::App {
             pid: program.pid,
             at: outlets::now(),
@@ -141,6 +146,7 @@ impl<'a> Machine<'a> {
                 add(fd, Poll::IN);
             }
         }
+        add(self.guard.as_ref().and_then(Guard::watched), Poll::IN);
         for fd in self.outlets.waiting() {
             add(fd, Poll::OUT);
         }
@@ -159,6 +165,11 @@ impl<'a> Machine<'a> {
             if program.relay.on_ready(fd, &mut self.outlets.console, now) {
                 self.outlets.console.send();
                 return readiness.hint(now);
+            }
+        }
+        if let Some(guard) = &mut self.guard {
+            if guard.watched() == Some(fd) {
+                return guard.on_ready(one, self.outlets, now);
             }
         }
         if self.network.watched().any(|one| one == fd) {
@@ -228,6 +239,7 @@ impl<'a> Machine<'a> {
         let mut first = earlier(self.kill_at, self.give_up_at);
         first = earlier(first, self.network.deadline());
         first = earlier(first, self.outlets.deadline());
+        first = earlier(first, self.guard.as_ref().and_then(Guard::deadline));
         if let Some((program, readiness)) = &self.program {
             first = earlier(first, program.relay.deadline(&self.outlets.console));
             if matches!(self.phase, Phase::Running) {
@@ -242,6 +254,9 @@ impl<'a> Machine<'a> {
             self.network.on_timer(self.outlets, now);
         }
         self.outlets.on_timer(now);
+        if let Some(guard) = &mut self.guard {
+            guard.on_timer(self.outlets, now);
+        }
         if let Some((program, readiness)) = &mut self.program {
             program.relay.on_timer(&mut self.outlets.console, now);
             self.outlets.console.send();
@@ -264,6 +279,9 @@ impl<'a> Machine<'a> {
                 && relay.drain(&mut self.outlets.console, outlets::millis())
             {}
             relay.finish(&mut self.outlets.console);
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.tell_rest(self.outlets);
         }
         let verdict = match end {
             End::Exit(code) => Verdict::Exit(code),

@@ -11,6 +11,7 @@ mod config;
 mod console;
 mod devices;
 mod end;
+mod guard;
 mod machine;
 mod network;
 mod outlets;

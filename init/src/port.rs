@@ -11,8 +11,9 @@ use crate::sys::memory::Buffer;
 /// The class of such ports: Linux, drivers/char/virtio_console.c.
 pub const SUBSYSTEM: &[u8] = b"virtio-ports";
 
-/// Reports that wait for a port that appears late.
-static QUEUE: Buffer<4096> = Buffer::new();
+/// Reports that wait for a port that appears late: one for each call that PID 1 can learn
+/// of, and the others.
+static QUEUE: Buffer<{ 20 * 1024 }> = Buffer::new();
 
 /// The port, and the reports that wait for it.
 pub struct Port {

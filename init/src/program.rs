@@ -1,4 +1,9 @@
 //! Starts the program: pipes, a new process, its confinement, execution.
+//!
+//! The filter of system calls comes last. From then on the new process makes two calls: it
+//! writes down the number of the filter's listener, which every filter allows, and executes
+//! the program, which every filter hands over. So PID 1 is told, takes the listener, and
+//! lets the program begin; there is no moment at which nobody listens.
 
 use core::ffi::CStr;
 
@@ -8,6 +13,7 @@ use crate::config::Config;
 use crate::relay::Relay;
 use crate::sys::fd::{self, Fd};
 use crate::sys::process::{self, Resource, Side, Strings};
+use crate::sys::seccomp::{self, Answer, Listener};
 use crate::sys::{self, Errno, fs, signal};
 use crate::trouble::{Result, Trouble};
 
@@ -25,6 +31,8 @@ pub struct Program {
     pub pid: u32,
     /// Its output.
     pub relay: Relay,
+    /// Hears of the calls that its filter hands over.
+    pub listener: Option<Listener>,
     /// The writing end of its standard input: never written to, and never closed.
     _silence: Fd,
 }
@@ -33,7 +41,7 @@ pub struct Program {
 type Step = (&'static str, fn(&Child) -> sys::Result<()>);
 
 /// What the child does, in order; a failure is told by its place in this table.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("give the standard descriptors to", |child| {
         child.take_descriptors()
     }),
@@ -52,7 +60,11 @@ const STEPS: [Step; 10] = [
     }),
     ("release the signals of", |_| signal::release_all()),
     ("clear the file mode mask of", |_| process::set_umask(0o022)),
+    ("filter the system calls of", |child| child.filter_calls()),
 ];
+
+/// In the place of a step: the child tells the number of its listener.
+const LISTENS: u8 = u8::MAX - 1;
 
 /// What the child needs: everything is prepared before the fork.
 struct Child<'a> {
@@ -65,6 +77,9 @@ struct Child<'a> {
     arguments: Strings,
     environment: Strings,
     descriptors: [Fd; 3],
+    filter: &'static [u8],
+    /// What the child tells PID 1 through: a place and a number.
+    tell: Fd,
 }
 
 /// The ends of the three pipes, each in the order input, output, errors.
@@ -97,6 +112,7 @@ impl Program {
     pub fn start(config: &Config) -> Result<Program> {
         let prepared = || Trouble::met(Failure::Prepare, "make ready to start", config.app);
         let (mut path, mut workdir) = ([0; PATH_MAX], [0; PATH_MAX]);
+        let (told, tell) = fd::pipe().map_err(prepared())?;
         let Pipes {
             program,
             own: [silence, output, errors],
@@ -110,10 +126,13 @@ impl Program {
             arguments: config.arguments().map_err(prepared())?,
             environment: config.environment().map_err(prepared())?,
             descriptors: program,
+            filter: config.policy.map_or(b"", |policy| policy.filter),
+            tell,
         };
-        let pid = child.start()?;
+        let (pid, listener) = child.start(&told)?;
         Ok(Program {
             pid,
+            listener,
             relay: Relay::new(output, errors),
             _silence: silence,
         })
@@ -122,24 +141,40 @@ impl Program {
 
 impl Child<'_> {
     /// Forks and waits until the program is executed or that has failed.
-    fn start(self) -> Result<u32> {
-        let forked = || Trouble::met(Failure::Prepare, "fork for", self.app);
-        let (told, tell) = fd::pipe().map_err(forked())?;
-        match process::fork().map_err(forked())? {
-            Side::Child => self.run(&tell),
-            Side::Parent(pid) => {
-                drop(tell);
-                // execution closes the pipe; a failure writes to it first
-                let mut failure = [0; 5];
-                match told.read(&mut failure) {
-                    Ok(0) => Ok(pid),
-                    _ => Err(self.trouble(failure)),
+    fn start(self, told: &Fd) -> Result<(u32, Option<Listener>)> {
+        let app = self.app;
+        let forked = Trouble::met(Failure::Prepare, "fork for", app);
+        let pid = match process::fork().map_err(forked)? {
+            Side::Child => self.run(),
+            Side::Parent(pid) => pid,
+        };
+        // the child's own is the last writing end now
+        drop(self);
+        let mut listener = None;
+        loop {
+            let mut word = [0; 5];
+            // execution closes the pipe; a failure writes to it first
+            match told.read(&mut word) {
+                Ok(0) => return Ok((pid, listener)),
+                Ok(_) if word[0] == LISTENS => {
+                    let taken = Listener::take(pid, number(word));
+                    let taken = taken.map_err(Trouble::met(
+                        Failure::Prepare,
+                        "listen to the filter of",
+                        app,
+                    ))?;
+                    // the execution; a child that was killed meanwhile has closed the pipe
+                    if let Ok(notice) = taken.receive() {
+                        taken.answer(&notice, Answer::GoOn);
+                    }
+                    listener = Some(taken);
                 }
+                _ => return Err(trouble(word, app)),
             }
         }
     }
 
-    fn run(&self, tell: &Fd) -> ! {
+    fn run(&self) -> ! {
         let failure = STEPS
             .iter()
             .zip(0_u8..)
@@ -148,18 +183,21 @@ impl Child<'_> {
             let error = process::execute(self.path, &self.arguments, &self.environment);
             (u8::MAX, error)
         });
-        let [a, b, c, d] = error.0.to_le_bytes();
-        // PID 1 waits for these five bytes or the end of the pipe
-        let _ = tell.write(&[place, a, b, c, d]);
+        // PID 1 waits for this or the end of the pipe
+        let _ = self.tell(place, error.0);
         process::exit(127)
     }
 
-    fn trouble(&self, [place, a, b, c, d]: [u8; 5]) -> Trouble {
-        let error = Errno(i32::from_le_bytes([a, b, c, d]));
-        let what = STEPS
-            .get(usize::from(place))
-            .map_or("execute", |(step, _)| step);
-        Trouble::met(Failure::Exec, what, self.app)(error)
+    fn tell(&self, place: u8, number: i32) -> sys::Result<()> {
+        let [a, b, c, d] = number.to_le_bytes();
+        self.tell.write(&[place, a, b, c, d]).map(drop)
+    }
+
+    fn filter_calls(&self) -> sys::Result<()> {
+        if self.filter.is_empty() {
+            return Ok(());
+        }
+        self.tell(LISTENS, seccomp::install(self.filter)?)
     }
 
     fn take_descriptors(&self) -> sys::Result<()> {
@@ -167,6 +205,16 @@ impl Child<'_> {
             .zip(&self.descriptors)
             .try_for_each(|(number, end)| end.install_as(number))
     }
+}
+
+fn number([_, a, b, c, d]: [u8; 5]) -> i32 {
+    i32::from_le_bytes([a, b, c, d])
+}
+
+fn trouble(word: [u8; 5], app: &'static [u8]) -> Trouble {
+    let step = STEPS.get(usize::from(word[0]));
+    let what = step.map_or("execute", |(what, _)| what);
+    Trouble::met(Failure::Exec, what, app)(Errno(number(word)))
 }
 
 fn set_limits() -> sys::Result<()> {

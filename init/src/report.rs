@@ -74,6 +74,25 @@ pub enum Report<'a> {
         /// The declared port.
         port: u16,
     },
+    /// `denied`: the filter of system calls refused a call. The calls that a program is
+    /// refused without pause are counted, and told every second.
+    Denied {
+        /// The call's name.
+        call: &'a str,
+        /// The thread that made it last.
+        pid: u32,
+        /// That thread's name; empty where it was not looked up.
+        comm: &'a [u8],
+        /// How often the call was refused since it was told last.
+        count: u32,
+        /// What the call was about.
+        subject: Subject<'a>,
+    },
+    /// `called`: while PID 1 learns, the program made this call for the first time.
+    Called {
+        /// The call's name.
+        call: &'a str,
+    },
     /// `stopping`: the machine was asked to stop.
     Stopping {
         /// By what.
@@ -81,6 +100,17 @@ pub enum Report<'a> {
     },
     /// `verdict`: how it ended. Exactly one, and the last line.
     Verdict(Verdict<'a>),
+}
+
+/// What a system call was about, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// It takes no such argument, or that could not be read.
+    None,
+    /// A path.
+    Path(&'a [u8]),
+    /// An address and a port.
+    Socket(IpAddr, u16),
 }
 
 /// A moment, on the two clocks that a measurement may want.
@@ -221,7 +251,7 @@ impl fmt::Display for Report<'_> {
                     f,
                     "app pid={}{at} path={}",
                     Decimal((*pid).into()),
-                    Clean(path)
+                    Clean(path.as_bytes())
                 )
             }
             Report::Ready { ports } => {
@@ -235,8 +265,37 @@ impl fmt::Display for Report<'_> {
             Report::LoopbackOnly { port } => {
                 write!(f, "loopback-only port={}", Decimal((*port).into()))
             }
+            Report::Denied {
+                call,
+                pid,
+                comm,
+                count,
+                subject,
+            } => {
+                let (pid, count) = (Decimal((*pid).into()), Decimal((*count).into()));
+                write!(f, "denied call={} pid={pid}", Plain(call))?;
+                if !comm.is_empty() {
+                    write!(f, " comm={}", Word(comm))?;
+                }
+                write!(f, " count={count}{subject}")
+            }
+            Report::Called { call } => write!(f, "called call={}", Plain(call)),
             Report::Stopping { reason } => write!(f, "stopping reason={}", Plain(reason.as_str())),
             Report::Verdict(verdict) => write!(f, "verdict {verdict}"),
+        }
+    }
+}
+
+/// With a leading space.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::None => Ok(()),
+            Subject::Path(path) => write!(f, " path={}", Clean(path)),
+            Subject::Socket(address, port) => {
+                let port = Decimal((*port).into());
+                write!(f, " address={} port={port}", Address(*address))
+            }
         }
     }
 }
@@ -277,7 +336,7 @@ impl fmt::Display for Network<'_> {
                 write!(f, " mtu={}", Decimal((*mtu).into()))?;
                 joined(f, " dns=", dns.iter().map(|server| Address(*server)))
             }
-            Network::Failed { reason } => write!(f, "failed reason={}", Clean(reason)),
+            Network::Failed { reason } => write!(f, "failed reason={}", Clean(reason.as_bytes())),
         }
     }
 }
@@ -292,7 +351,7 @@ impl fmt::Display for Verdict<'_> {
                     f,
                     "failed={} reason={}",
                     Plain(code.as_str()),
-                    Clean(reason)
+                    Clean(reason.as_bytes())
                 )
             }
         }
@@ -314,18 +373,30 @@ fn joined<T: fmt::Display>(
     Ok(())
 }
 
-/// Printable ASCII as it is, every other character as `?`, and no more than leaves room
-/// for the rest of the line.
-struct Clean<'a>(&'a str);
+/// Printable ASCII as it is, every other byte as `?`, and no more than leaves room for the
+/// rest of the line.
+pub struct Clean<'a>(pub &'a [u8]);
 
 impl fmt::Display for Clean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-        self.0
-            .chars()
-            .take(MAX_LINE - 128)
-            .try_for_each(|c| f.write_char(printable(c)))
+        cleaned(f, self.0, b' ')
     }
+}
+
+/// The same without spaces: a value that is not the last of its line.
+struct Word<'a>(&'a [u8]);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cleaned(f, self.0, b'!')
+    }
+}
+
+fn cleaned(f: &mut fmt::Formatter<'_>, text: &[u8], lowest: u8) -> fmt::Result {
+    let printable = |byte: &u8| (lowest..=b'~').contains(byte);
+    text.iter()
+        .take(MAX_LINE - 128)
+        .try_for_each(|byte| f.write_char(char::from(if printable(byte) { *byte } else { b'?' })))
 }
 
 /// A report written out, with its line feed.

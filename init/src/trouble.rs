@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use ampoule_init::report::Failure;
+use ampoule_init::report::{Clean, Failure};
 use ampoule_init::wire::ParseError;
 
 use crate::sys::Errno;
@@ -67,7 +67,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what)?;
         if !self.subject.is_empty() {
-            write!(f, " {}", Shown(self.subject))?;
+            write!(f, " {}", Clean(self.subject))?;
         }
         match self.cause {
             Cause::None => Ok(()),
@@ -109,20 +109,5 @@ impl<const N: usize> Write for Text<N> {
             self.len += 1;
         }
         Ok(())
-    }
-}
-
-/// Bytes of a path shown in a message; others than printable ASCII as `?`.
-pub struct Shown<'a>(pub &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| {
-            f.write_char(if byte.is_ascii_graphic() || *byte == b' ' {
-                char::from(*byte)
-            } else {
-                '?'
-            })
-        })
     }
 }

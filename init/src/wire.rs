@@ -57,6 +57,24 @@ pub enum Setting<'a> {
     /// `dhcp-wait`: seconds that the program waits for an address before it starts
     /// without; 0 means for ever.
     DhcpWait(u32),
+    /// `seccomp`: which filter of system calls the program gets.
+    Seccomp(Seccomp),
+}
+
+/// Which filter the program gets, and what PID 1 makes of the calls that it hands over. The
+/// filter itself is the file [`crate::seccomp::PATH`], which is there unless this is `Off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seccomp {
+    /// `off`: none.
+    Off,
+    /// `default`: one that refuses what no server needs.
+    Default,
+    /// `derived`: one that allows what the program's code holds.
+    Derived,
+    /// `learned`: one that allows what the configuration lists.
+    Learned,
+    /// `learning`: one that hands everything over, and PID 1 lets it go on and tells it.
+    Learning,
 }
 
 /// How the machine gets its IPv4 address. IPv6 configures itself from router
@@ -143,6 +161,7 @@ fn split<'a>(setting: &Setting<'a>) -> (&'static str, Value<'a>) {
         Setting::OnExit(policy) => ("on-exit", Value::Bytes(policy.as_str().as_bytes())),
         Setting::Grace(seconds) => ("grace", Value::Number(seconds)),
         Setting::DhcpWait(seconds) => ("dhcp-wait", Value::Number(seconds)),
+        Setting::Seccomp(filter) => ("seccomp", Value::Bytes(filter.as_str().as_bytes())),
     }
 }
 
@@ -164,6 +183,27 @@ impl OnExit {
         match self {
             OnExit::PowerOff => "poweroff",
             OnExit::Reboot => "reboot",
+        }
+    }
+}
+
+impl Seccomp {
+    const ALL: [Seccomp; 5] = [
+        Seccomp::Off,
+        Seccomp::Default,
+        Seccomp::Derived,
+        Seccomp::Learned,
+        Seccomp::Learning,
+    ];
+
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Seccomp::Off => "off",
+            Seccomp::Default => "default",
+            Seccomp::Derived => "derived",
+            Seccomp::Learned => "learned",
+            Seccomp::Learning => "learning",
         }
     }
 }
@@ -301,6 +341,7 @@ fn read(record: &[u8]) -> Result<Setting<'_>, What> {
         b"on-exit" => on_exit(value).map(Setting::OnExit),
         b"grace" => number(value).map(Setting::Grace),
         b"dhcp-wait" => number(value).map(Setting::DhcpWait),
+        b"seccomp" => seccomp(value).map(Setting::Seccomp),
         _ => return Err(What::UnknownKey),
     };
     setting.ok_or(What::BadValue)
@@ -331,6 +372,12 @@ fn port(value: &[u8]) -> Option<u16> {
 
 fn on_exit(value: &[u8]) -> Option<OnExit> {
     [OnExit::PowerOff, OnExit::Reboot]
+        .into_iter()
+        .find(|one| one.as_str().as_bytes() == value)
+}
+
+fn seccomp(value: &[u8]) -> Option<Seccomp> {
+    Seccomp::ALL
         .into_iter()
         .find(|one| one.as_str().as_bytes() == value)
 }

@@ -7,7 +7,7 @@ use super::error::KitError;
 use crate::digest::Digest;
 
 /// The largest init, in bytes.
-pub(super) const INIT_LIMIT: usize = 64 * 1024;
+pub(super) const INIT_LIMIT: usize = 96 * 1024;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;

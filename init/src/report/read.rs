@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::{FAILURES, Moment, Network, PREFIX, Report, STOPS, Verdict, named};
+use super::{FAILURES, Moment, Network, PREFIX, Report, STOPS, Subject, Verdict, named};
 use crate::list::List;
 
 /// Reads one line, with or without its line end. `None`: this is no report, or one that
@@ -29,12 +29,32 @@ pub fn parse(line: &[u8]) -> Option<Report<'_>> {
         "loopback-only" => Some(Report::LoopbackOnly {
             port: pairs.number("port")?,
         }),
+        "denied" => Some(Report::Denied {
+            call: pairs.get("call")?,
+            pid: pairs.number("pid")?,
+            comm: pairs.get("comm").unwrap_or_default().as_bytes(),
+            count: pairs.number("count")?,
+            subject: subject(pairs)?,
+        }),
+        "called" => Some(Report::Called {
+            call: pairs.get("call")?,
+        }),
         "stopping" => Some(Report::Stopping {
             reason: named(&STOPS, pairs.get("reason")?)?,
         }),
         "verdict" => verdict(pairs).map(Report::Verdict),
         _ => None,
     }
+}
+
+fn subject(pairs: Pairs<'_>) -> Option<Subject<'_>> {
+    if let Some(path) = pairs.tail("path") {
+        return Some(Subject::Path(path.as_bytes()));
+    }
+    Some(match pairs.get("address") {
+        Some(address) => Subject::Socket(address.parse().ok()?, pairs.number("port")?),
+        None => Subject::None,
+    })
 }
 
 fn network(pairs: Pairs<'_>) -> Option<Network<'_>> {

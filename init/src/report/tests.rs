@@ -27,7 +27,7 @@ fn up() -> Network<'static> {
 }
 
 /// Every kind of report with the line that stands for it.
-fn table() -> [(Report<'static>, &'static str); 16] {
+fn table() -> [(Report<'static>, &'static str); 20] {
     let bare = Network::Up {
         interface: "eth0",
         address: Ipv4Addr::new(10, 1, 0, 9),
@@ -35,6 +35,13 @@ fn table() -> [(Report<'static>, &'static str); 16] {
         gateway: None,
         mtu: 1460,
         dns: Servers::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+    };
+    let denied = |comm, count, subject| Report::Denied {
+        call: "mount",
+        pid: 61,
+        comm,
+        count,
+        subject,
     };
     let failed = |code, reason| Report::Verdict(Verdict::Failed { code, reason });
     [
@@ -96,6 +103,23 @@ fn table() -> [(Report<'static>, &'static str); 16] {
             Report::LoopbackOnly { port: 8080 },
             "loopback-only port=8080",
         ),
+        (
+            denied(b"server", 1, Subject::Path(b"/mnt a/b")),
+            "denied call=mount pid=61 comm=server count=1 path=/mnt a/b",
+        ),
+        (
+            denied(
+                b"server",
+                3,
+                Subject::Socket(Ipv4Addr::new(10, 0, 2, 2).into(), 80),
+            ),
+            "denied call=mount pid=61 comm=server count=3 address=10.0.2.2 port=80",
+        ),
+        (
+            denied(b"", 4999, Subject::None),
+            "denied call=mount pid=61 count=4999",
+        ),
+        (Report::Called { call: "openat" }, "called call=openat"),
         (
             Report::Stopping {
                 reason: Stop::CtrlAltDel,
@@ -193,7 +217,24 @@ fn a_value_cannot_break_its_line() {
     let text = core::str::from_utf8(line.as_bytes()).unwrap();
     assert_eq!(
         text,
-        "ampoule: verdict failed=exec reason=a?ampoule: verdict exit=0???\n"
+        "ampoule: verdict failed=exec reason=a?ampoule: verdict exit=0????\n"
+    );
+}
+
+#[test]
+fn a_thread_name_cannot_pass_for_another_key() {
+    let line = Line::of(&Report::Denied {
+        call: "mount",
+        pid: 61,
+        comm: b"a pid=1\n\xff",
+        count: 1,
+        subject: Subject::Path(b"/a\nampoule: verdict exit=0"),
+    });
+    assert_eq!(
+        core::str::from_utf8(line.as_bytes()),
+        Ok(
+            "ampoule: denied call=mount pid=61 comm=a?pid=1?? count=1 path=/a?ampoule: verdict exit=0\n"
+        )
     );
 }
 

@@ -9,6 +9,8 @@ use ampoule_init::plain::{self, Decimal};
 pub struct Errno(pub i32);
 
 impl Errno {
+    /// Operation not permitted.
+    pub const EPERM: Errno = Errno(1);
     /// Interrupted by a signal.
     pub const EINTR: Errno = Errno(4);
     /// Try again.

@@ -74,6 +74,13 @@ impl Fd {
         retry(|| unsafe { call(nr::READ, [arg(self.0), at, len]) })
     }
 
+    /// pread(2).
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let (at, len) = (buffer.as_mut_ptr() as usize, buffer.len());
+        // SAFETY: the kernel writes at most `len` bytes into the buffer.
+        unsafe { call(nr::PREAD64, [arg(self.0), at, len, offset as usize]) }
+    }
+
     /// write(2): how many bytes were taken.
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
         write(self.0, bytes)

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod net;
 pub mod power;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod time;

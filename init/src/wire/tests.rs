@@ -35,6 +35,7 @@ fn every_setting() -> Vec<Setting<'static>> {
         Setting::OnExit(OnExit::Reboot),
         Setting::Grace(10),
         Setting::DhcpWait(0),
+        Setting::Seccomp(Seccomp::Learned),
     ]
     .to_vec()
 }

@@ -20,6 +20,7 @@ pub mod nr {
     pub const LSEEK: usize = 62;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const PREAD64: usize = 67;
     pub const PPOLL: usize = 73;
     pub const SIGNALFD4: usize = 74;
     pub const SYNC: usize = 81;
@@ -49,7 +50,10 @@ pub mod nr {
     pub const WAIT4: usize = 260;
     pub const PRLIMIT64: usize = 261;
     pub const RENAMEAT2: usize = 276;
+    pub const SECCOMP: usize = 277;
     pub const GETRANDOM: usize = 278;
+    pub const PIDFD_OPEN: usize = 434;
+    pub const PIDFD_GETFD: usize = 438;
 }
 
 // The kernel enters with the stack aligned to 16, and the processor traps where it is not.

@@ -12,6 +12,7 @@ pub mod nr {
     pub const MMAP: usize = 9;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
+    pub const PREAD64: usize = 17;
     pub const SOCKET: usize = 41;
     pub const SENDTO: usize = 44;
     pub const RECVFROM: usize = 45;
@@ -49,7 +50,10 @@ pub mod nr {
     pub const PIPE2: usize = 293;
     pub const PRLIMIT64: usize = 302;
     pub const RENAMEAT2: usize = 316;
+    pub const SECCOMP: usize = 317;
     pub const GETRANDOM: usize = 318;
+    pub const PIDFD_OPEN: usize = 434;
+    pub const PIDFD_GETFD: usize = 438;
 }
 
 // The kernel enters with the stack aligned to 16 and nothing to return to. `call` leaves
