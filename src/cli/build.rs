@@ -15,7 +15,7 @@ use crate::app;
 use crate::closure::Library;
 use crate::kit::Kit;
 use crate::pipeline::{self, Built, Step, Watcher};
-use crate::spec::{self, Appliance, Origin, Settings, SpecError, User, value};
+use crate::spec::{self, Appliance, Origin, Seccomp, Settings, SpecError, User, seccomp, value};
 
 /// Seal an app into a bootable image
 ///
@@ -54,6 +54,13 @@ pub struct BuildArgs {
     /// Take what a dynamic app is linked with from this root, such as /
     #[arg(long, value_name = "DIR")]
     pub libs: Option<PathBuf>,
+    /// Which system calls the app may make: derived, default or off
+    ///
+    /// `default` refuses what no server in a sealed machine needs, `derived`
+    /// all that is not in the app's code. `ampoule learn` finds those that an
+    /// app really makes.
+    #[arg(long, value_name = "POLICY", value_parser = seccomp::named)]
+    pub seccomp: Option<Seccomp>,
     /// Let a shell or busybox in
     #[arg(long)]
     pub allow_shell: bool,
@@ -144,6 +151,7 @@ fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
         workdir: args.workdir,
         allow_shell: args.allow_shell.then_some(true),
         libs: args.libs,
+        seccomp: args.seccomp,
         ..Settings::default()
     })
 }
@@ -203,6 +211,7 @@ fn summary(built: &Built) -> String {
     if !built.libraries.is_empty() {
         table.row(["libraries", &libraries(&built.libraries)]);
     }
+    table.row(["seccomp", &built.seccomp.to_string()]);
     table.row(["sha256", &built.sha256.to_string()]);
     table.render(0)
 }

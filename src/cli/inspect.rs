@@ -102,6 +102,7 @@ fn of_config(image: &Inspection) -> Table {
     table.row(["ports", &ports.join(" ")]);
     table.row(["on-exit", &config.on_exit]);
     table.row(["grace", &format!("{} s", config.grace_seconds)]);
+    table.row(["seccomp", &config.seccomp.to_string()]);
     table.row(["dhcp-wait", &format!("{} s", config.dhcp_wait_seconds)]);
     table
 }

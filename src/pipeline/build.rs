@@ -21,6 +21,7 @@ use crate::kit::Kit;
 use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
+use super::filter::Filter;
 use super::label::Label;
 use super::memory::{self, Demand};
 use super::{PipelineError, guest, libraries};
@@ -99,6 +100,8 @@ pub struct Built {
     pub libraries: Vec<Library>,
     /// What its user should know and nothing can decide.
     pub notes: Vec<String>,
+    /// The filter of system calls.
+    pub seccomp: Filter,
 }
 
 /// Makes the image that `appliance` describes out of `kit`.
@@ -127,6 +130,8 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
 
     let mut tree = guest::tree(appliance, kit.init(), &files)?;
     let brought = libraries::bring(&mut tree, appliance, &shape)?;
+    let filter = Filter::choose(&appliance.seccomp, &tree, kit.arch())?;
+    guest::configure(&mut tree, appliance, &filter)?;
 
     watcher.step(Step::Pack);
     let mut initrd = scratch(dir)?;
@@ -168,6 +173,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
         unpinned: kit.unpinned(),
         libraries: brought.libraries,
         notes: brought.notes,
+        seccomp: filter,
     })
 }
 

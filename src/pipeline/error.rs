@@ -67,6 +67,9 @@ pub enum PipelineError {
     /// The disk cannot be planned, written or read.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The file of the filter is not one that this command writes.
+    #[error("the filter of system calls in it cannot be read; was it made by another version?")]
+    Filter,
     /// A part of the kit cannot be read.
     #[error("cannot read {}", path.display())]
     Read {

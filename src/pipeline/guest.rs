@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use ampoule_init::wire::{self, Setting};
+use ampoule_init::seccomp;
+use ampoule_init::wire::{self, Seccomp, Setting};
 
 use crate::initramfs::{Content, Tree};
 use crate::spec::{Appliance, files};
 
 use super::PipelineError;
+use super::filter::Filter;
 
 /// Mount points and `/app`: directories that are there in every guest.
 const DIRECTORIES: &[&str] = &["/app", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp"];
@@ -28,7 +30,6 @@ pub(super) fn tree(
     }
     tree.char_device("/dev/console", 0o600, CONSOLE.0, CONSOLE.1)?;
     tree.file("/init", 0o755, Content::host(init)?)?;
-    tree.file(wire::PATH, 0o444, Content::Bytes(configuration(appliance)?))?;
     let app = Content::host(&appliance.app)?;
     tree.file(&appliance.app_guest_path(), 0o755, app)?;
     add_files(&mut tree, files)?;
@@ -39,6 +40,20 @@ pub(super) fn tree(
         }
     }
     Ok(tree)
+}
+
+/// Adds init's configuration to the tree: the app's filter of system calls, and all else.
+pub(super) fn configure(
+    tree: &mut Tree,
+    appliance: &Appliance,
+    filter: &Filter,
+) -> Result<(), PipelineError> {
+    let configuration = configuration(appliance, filter.kind)?;
+    tree.file(wire::PATH, 0o444, Content::Bytes(configuration))?;
+    if let Some(file) = &filter.file {
+        tree.file(seccomp::PATH, 0o444, Content::Bytes(file.clone()))?;
+    }
+    Ok(())
 }
 
 fn add_files(tree: &mut Tree, files: &[files::Entry]) -> Result<(), PipelineError> {
@@ -83,7 +98,7 @@ fn expected(appliance: &Appliance) -> [(&'static str, String); 3] {
 }
 
 /// Init's configuration file.
-fn configuration(appliance: &Appliance) -> Result<Vec<u8>, PipelineError> {
+fn configuration(appliance: &Appliance, seccomp: Seccomp) -> Result<Vec<u8>, PipelineError> {
     let app = appliance.app_guest_path();
     let argv0 = appliance.argv0();
     let env: Vec<String> = appliance
@@ -112,6 +127,7 @@ fn configuration(appliance: &Appliance) -> Result<Vec<u8>, PipelineError> {
         Setting::OnExit(appliance.on_exit),
         Setting::Grace(appliance.grace),
         Setting::DhcpWait(appliance.dhcp_wait),
+        Setting::Seccomp(seccomp),
     ]);
     let mut file = wire::HEADER.to_vec();
     for setting in &settings {

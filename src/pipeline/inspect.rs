@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use ampoule_init::seccomp;
 use ampoule_init::wire::{self, Setting};
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::initramfs::{self, Entry};
 use crate::units::{Arch, Bytes};
 
 use super::PipelineError;
+use super::filter::Allowed;
 use super::open::Opened;
 
 /// The longest configuration that is read back.
@@ -103,6 +105,8 @@ pub struct Config {
     pub grace_seconds: u32,
     /// Seconds that the app waits for an address.
     pub dhcp_wait_seconds: u32,
+    /// Which system calls the app may make.
+    pub seccomp: Allowed,
 }
 
 /// Reads the whole image at `path`.
@@ -148,14 +152,21 @@ pub fn inspect(path: &Path) -> Result<Inspection, PipelineError> {
 
 /// Goes through the initramfs once: its entries, and init's configuration.
 fn unpack(image: &mut Opened) -> Result<(Vec<Entry>, Config), PipelineError> {
-    let mut configuration = Vec::new();
+    let (mut configuration, mut filter) = (Vec::new(), Vec::new());
     let mut see = |guest: &str, chunk: &[u8]| {
-        if guest == wire::PATH && configuration.len() + chunk.len() <= CONFIGURATION_MAX {
-            configuration.extend_from_slice(chunk);
+        let file = match guest {
+            wire::PATH => &mut configuration,
+            seccomp::PATH => &mut filter,
+            _ => return,
+        };
+        if file.len() + chunk.len() <= CONFIGURATION_MAX {
+            file.extend_from_slice(chunk);
         }
     };
     let files = initramfs::read(image.section(".initrd")?, &mut see)?;
-    Ok((files, Config::read(&configuration)?))
+    let mut config = Config::read(&configuration)?;
+    config.seccomp.read(&filter, image.summary.arch)?;
+    Ok((files, config))
 }
 
 impl Config {
@@ -181,6 +192,7 @@ impl Config {
                 Setting::OnExit(policy) => config.on_exit = policy.as_str().to_owned(),
                 Setting::Grace(seconds) => config.grace_seconds = seconds,
                 Setting::DhcpWait(seconds) => config.dhcp_wait_seconds = seconds,
+                Setting::Seccomp(kind) => config.seccomp.policy = kind.as_str().to_owned(),
                 // a later init's setting: this command is too old to name it
                 _ => {}
             }

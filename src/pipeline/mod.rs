@@ -4,6 +4,7 @@
 mod build;
 mod cut;
 mod error;
+mod filter;
 mod guest;
 mod inspect;
 mod label;
@@ -14,5 +15,6 @@ mod open;
 pub use build::{Built, Silent, Step, Watcher, allow, build};
 pub use cut::{DirectParts, cut};
 pub use error::PipelineError;
+pub use filter::{Allowed, Filter};
 pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};
 pub use open::{Summary, summary};

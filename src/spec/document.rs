@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::seccomp::{self, Seccomp};
 use super::value::{self, Checked};
 use super::{Network, Origin, Settings, SpecError};
 
@@ -64,6 +65,7 @@ fn read(table: &mut Table<'_>, base: &Path) -> Result<Settings, SpecError> {
             .map(|entry| entry.boolean())
             .transpose()?,
         libs: table.text("libs", path)?,
+        seccomp: seccomp(table)?,
     })
 }
 
@@ -161,6 +163,26 @@ fn stop(table: &mut Table<'_>) -> Result<Option<u32>, SpecError> {
     let grace = inner.text("grace", value::seconds)?;
     inner.finish()?;
     Ok(grace)
+}
+
+/// A policy's name, or a table with `calls`.
+fn seccomp(table: &mut Table<'_>) -> Result<Option<Seccomp>, SpecError> {
+    let Some(entry) = table.get("seccomp") else {
+        return Ok(None);
+    };
+    if let DeValue::String(_) = entry.value {
+        return entry.text(seccomp::named).map(Some);
+    }
+    if !entry.value.is_table() {
+        return Err(entry.wrong_type("the name of a policy or a table with `calls`"));
+    }
+    let mut inner = entry.table()?;
+    let calls = inner.texts("calls", seccomp::call)?;
+    inner.finish()?;
+    match calls {
+        Some(calls) => Ok(Some(Seccomp::Calls(calls.into_iter().collect()))),
+        None => Err(entry.refuse("a table needs the `calls`; `ampoule learn` finds them")),
+    }
 }
 
 /// The file, to tell lines.
@@ -441,6 +463,35 @@ mod tests {
             (
                 "network = 1979-05-27",
                 "network: must be \"dhcp\", \"none\" or a table with `address`, not a date",
+            ),
+        ] {
+            assert_eq!(error(text), format!("ampoule.toml:1: {told}"));
+        }
+    }
+
+    #[test]
+    fn a_policy_is_a_name_or_a_list_of_calls() {
+        let policy = |text: &str| load(text, Path::new("ampoule.toml")).unwrap().seccomp;
+        assert_eq!(policy("seccomp = 'derived'"), Some(Seccomp::Derived));
+        let calls = ["read", "openat"].map(str::to_owned).into();
+        let learned = policy("[seccomp]\ncalls = [\n  'read', # comment\n  'openat',\n]");
+        assert_eq!(learned, Some(Seccomp::Calls(calls)));
+        for (text, told) in [
+            (
+                "seccomp = 'none'",
+                "seccomp: `none` is none of \"derived\", \"default\" and \"off\"",
+            ),
+            (
+                "seccomp.calls = ['opnat']",
+                "seccomp.calls: `opnat` is no system call of Linux",
+            ),
+            (
+                "seccomp = {}",
+                "seccomp: a table needs the `calls`; `ampoule learn` finds them",
+            ),
+            (
+                "seccomp = false",
+                "seccomp: must be the name of a policy or a table with `calls`, not a boolean",
             ),
         ] {
             assert_eq!(error(text), format!("ampoule.toml:1: {told}"));

@@ -7,6 +7,7 @@
 pub mod document;
 mod error;
 pub mod files;
+pub mod seccomp;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use ampoule_init::wire::{Network, OnExit};
 
 pub use document::load;
 pub use error::{Origin, SpecError};
+pub use seccomp::Seccomp;
 pub use value::User;
 
 /// The user that an app runs as unless told otherwise, in many container images
@@ -71,6 +73,8 @@ pub struct Appliance {
     pub allow_shell: bool,
     /// The root that a dynamic app's libraries are taken from.
     pub libs: Option<PathBuf>,
+    /// Which system calls the app may make.
+    pub seccomp: Seccomp,
 }
 
 impl Appliance {
@@ -117,6 +121,7 @@ pub struct Settings {
     pub memory_extra: Option<u32>,
     pub allow_shell: Option<bool>,
     pub libs: Option<PathBuf>,
+    pub seccomp: Option<Seccomp>,
 }
 
 impl Settings {
@@ -147,6 +152,7 @@ impl Settings {
             memory_extra: self.memory_extra.or(under.memory_extra),
             allow_shell: self.allow_shell.or(under.allow_shell),
             libs: self.libs.or(under.libs),
+            seccomp: self.seccomp.or(under.seccomp),
         }
     }
 
@@ -184,6 +190,7 @@ impl Settings {
             memory_extra: self.memory_extra.unwrap_or(0),
             allow_shell: self.allow_shell.unwrap_or(false),
             libs: self.libs,
+            seccomp: self.seccomp.unwrap_or(Seccomp::Default),
             app,
             name,
         };
