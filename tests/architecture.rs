@@ -68,6 +68,7 @@ const UNSAFE: &[&str] = &[
     "init/src/sys",
     "tests/guest_support/program.rs",
     "tests/guests/app.rs",
+    "tests/guests/seccomp.rs",
     "tests/architecture.rs",
 ];
 

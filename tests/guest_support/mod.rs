@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -11,6 +10,11 @@ use ampoule::kit::Kit;
 use ampoule::units::Arch;
 use ampoule_init::wire::{self, Setting};
 use ampoule_qemu::{DirectKernel, Event, Machine, Source, Vm};
+
+#[path = "../common/compile.rs"]
+mod compile;
+
+pub use compile::compile;
 
 /// Longer than any boot on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -70,6 +74,11 @@ impl Guest {
 
     /// With the program, these arguments, and further settings.
     pub fn new(arguments: &[&str], settings: &[Setting<'_>]) -> Guest {
+        Guest::with(program(), arguments, settings)
+    }
+
+    /// The same with another program.
+    pub fn with(program: &Path, arguments: &[&str], settings: &[Setting<'_>]) -> Guest {
         let mut guest = Guest::bare();
         guest.tree.char_device("/dev/console", 0o600, 5, 1).unwrap();
         guest
@@ -79,7 +88,7 @@ impl Guest {
         guest.configure(arguments, settings);
         guest
             .tree
-            .file(APP, 0o755, Content::host(program()).unwrap())
+            .file(APP, 0o755, Content::host(program).unwrap())
             .unwrap();
         guest
     }
@@ -159,34 +168,8 @@ pub fn await_line(vm: &mut Vm, line: &str) {
     }
 }
 
-/// The program, compiled once per test binary as a static program.
+/// The program, compiled once per test binary.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let source = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/guest_support/program.rs"
-        );
-        let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guest-program");
-        // the compiler that compiled us: cargo tells it to build scripts alone
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let compiled = Command::new(rustc)
-            .args(["--edition", "2024", "-O", "-C", "strip=symbols"])
-            .args([
-                "-C",
-                "target-feature=+crt-static",
-                "--target",
-                "x86_64-unknown-linux-gnu",
-            ])
-            .arg(source)
-            .arg("-o")
-            .arg(&out)
-            .status()
-            .expect("rustc starts");
-        assert!(
-            compiled.success(),
-            "the guest's program does not compile; a static one needs libc6-dev"
-        );
-        out
-    })
+    PROGRAM.get_or_init(|| compile("tests/guest_support/program.rs", "guest-program"))
 }

@@ -13,31 +13,15 @@ use ampoule::units::Arch;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The app, made once: `tests/guests/app.rs` against a static C library.
+#[path = "../common/compile.rs"]
+mod compile;
+
+use compile::compile;
+
+/// The app, made once.
 fn app() -> &'static Path {
-    static APP: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = APP.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let app = folder.path().join("app");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/app.rs");
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let status = Command::new(rustc)
-            .args(["--edition", "2024", "-O", "-C", "strip=symbols"])
-            .args([
-                "-C",
-                "target-feature=+crt-static",
-                "--target",
-                "x86_64-unknown-linux-gnu",
-            ])
-            .arg("-o")
-            .arg(&app)
-            .arg(source)
-            .status()
-            .expect("rustc runs");
-        assert!(status.success(), "the guest's app was not built");
-        (folder, app)
-    });
-    path
+    static APP: OnceLock<PathBuf> = OnceLock::new();
+    APP.get_or_init(|| compile("tests/guests/app.rs", "smoke-app"))
 }
 
 /// An image of the app, in a folder of its own that is the working directory of what is run.
