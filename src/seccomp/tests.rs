@@ -221,3 +221,17 @@ fn arguments_are_shown_where_they_tell_something() {
     assert_eq!(shown::of("connect"), Some(Shown::Address(1)));
     assert_eq!(shown::of("ptrace"), None);
 }
+
+#[test]
+fn the_page_tells_of_every_call_that_is_refused() {
+    let page = include_str!("../../docs/seccomp.md");
+    for group in denied::GROUPS {
+        let calls: Vec<String> = group.calls.iter().map(|name| format!("`{name}`")).collect();
+        let row = format!("| {} | {} |", calls.join(", "), group.reason);
+        assert!(page.contains(&row), "not in the page: {row}");
+    }
+    let missing: Vec<_> = always()
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
