@@ -6,9 +6,16 @@ use syscalls::{aarch64, x86_64};
 
 use crate::units::Arch;
 
+/// What Linux 6.12 has and the table of the crate has not, with one number everywhere:
+/// scripts/syscall.tbl.
+const NEWER: &[(&str, u32)] = &[("mseal", 462)];
+
 /// The name of the call with this number, as unistd.h of `arch` has it without `__NR_`.
 #[must_use]
 pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
+    if let Some((name, _)) = NEWER.iter().find(|(_, newer)| *newer == number) {
+        return Some(name);
+    }
     let number = usize::try_from(number).ok()?;
     match arch {
         Arch::X86_64 => x86_64::Sysno::new(number).map(|call| call.name()),
@@ -19,6 +26,9 @@ pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
 /// The number of the call with this name, if `arch` has it.
 #[must_use]
 pub fn number(arch: Arch, name: &str) -> Option<u32> {
+    if let Some((_, number)) = NEWER.iter().find(|(newer, _)| *newer == name) {
+        return Some(*number);
+    }
     match arch {
         Arch::X86_64 => name.parse().ok().map(|call: x86_64::Sysno| call as u32),
         Arch::Aarch64 => name.parse().ok().map(|call: aarch64::Sysno| call as u32),
@@ -28,10 +38,12 @@ pub fn number(arch: Arch, name: &str) -> Option<u32> {
 /// Every call that `arch` has, by number.
 #[must_use]
 pub fn all(arch: Arch) -> BTreeSet<u32> {
-    match arch {
+    let mut all: BTreeSet<u32> = match arch {
         Arch::X86_64 => x86_64::Sysno::iter().map(|call| call as u32).collect(),
         Arch::Aarch64 => aarch64::Sysno::iter().map(|call| call as u32).collect(),
-    }
+    };
+    all.extend(NEWER.iter().map(|(_, number)| *number));
+    all
 }
 
 #[cfg(test)]
@@ -45,6 +57,7 @@ mod tests {
             (Arch::X86_64, "openat2", 437),
             (Arch::Aarch64, "mount", 40),
             (Arch::Aarch64, "ptrace", 117),
+            (Arch::Aarch64, "mseal", 462),
         ] {
             assert_eq!(number(arch, call), Some(expected));
             assert_eq!(name(arch, expected), Some(call));
