@@ -70,12 +70,6 @@ impl Forward {
     /// Finds out before QEMU does whether the port can be had, for a better message. QEMU binds
     /// it again: that a moment lies between is why its own refusal is understood too.
     pub(crate) fn check_free(&self) -> Result<(), Error> {
-        let IpAddr::V4(_) = self.address else {
-            return Err(Error::Unsupported(format!(
-                "QEMU's user network cannot listen on the IPv6 address {}; use an IPv4 one",
-                self.address
-            )));
-        };
         let bound = match self.protocol {
             Protocol::Tcp => TcpListener::bind(self.host_address()).map(drop),
             Protocol::Udp => UdpSocket::bind(self.host_address()).map(drop),
@@ -83,7 +77,8 @@ impl Forward {
         bound.map_err(|source| self.unusable(source))
     }
 
-    fn unusable(&self, source: std::io::Error) -> Error {
+    /// Why the port could not be had.
+    pub(crate) fn unusable(&self, source: std::io::Error) -> Error {
         let (address, port) = (self.address.to_string(), self.host);
         match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortInUse { address, port },

@@ -23,7 +23,7 @@
 //!
 //! Where things are: [`Machine`] says what is wanted, `profile` holds the tables of devices,
 //! `argv` turns both into a command line (pure), `engine` is the one thread that owns the child
-//! and its sockets, `event` what it tells, `vm` is the handle on it.
+//! and its sockets, `event` what it tells, `relay` the ports that QEMU cannot offer, `vm` is the handle on it all.
 
 mod accel;
 mod argv;
@@ -36,6 +36,7 @@ mod lines;
 mod machine;
 mod profile;
 mod qmp;
+mod relay;
 mod screen;
 mod tools;
 mod vm;

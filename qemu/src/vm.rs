@@ -20,6 +20,7 @@ use crate::argv::{Host, argv};
 use crate::engine::{self, Channel, FIRST_FREE_ID, Launch, Queue, Started};
 use crate::event::{Event, Exit, Source, Stop};
 use crate::machine::{Boot, Console, Machine};
+use crate::relay::{self, Relay};
 use crate::{Error, Forward, firmware, qmp, screen, tools};
 
 /// How long QEMU may take from exec to its first answer. Reading a kernel of some MiB from a
@@ -39,6 +40,7 @@ pub struct Vm {
     queue: QueueHandle,
     console: Vec<u8>,
     forwards: Vec<Forward>,
+    relays: Vec<Relay>,
     acceleration: Acceleration,
     exit: Option<Exit>,
     engine: Option<JoinHandle<()>>,
@@ -67,6 +69,9 @@ impl Vm {
                 source,
             })?;
         }
+        let mut machine = machine.clone();
+        let fronts = relay::listen(&mut machine.forwards)?;
+        let machine = &machine;
         for forward in &machine.forwards {
             forward.check_free()?;
         }
@@ -90,7 +95,9 @@ impl Vm {
             forwards,
             deadline: Instant::now() + START,
         };
-        launch_engine(launch, acceleration, directory)
+        let mut vm = launch_engine(launch, acceleration, directory)?;
+        vm.relays = relay::open(fronts, &mut vm.forwards)?;
+        Ok(vm)
     }
 
     /// The forwards, with the ports that QEMU chose.
@@ -311,6 +318,7 @@ fn launch_engine(
             queue: QueueHandle(Queue { events, bytes }),
             console: Vec::new(),
             forwards,
+            relays: Vec::new(),
             acceleration,
             exit: None,
             engine: Some(engine),

@@ -1,7 +1,8 @@
 //! `ampoule inspect`: what is in an image.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -24,23 +25,51 @@ pub struct InspectArgs {
     /// Print everything as JSON
     #[arg(long)]
     pub json: bool,
+    /// Write what a monitor boots directly into DIR instead, and show that
+    ///
+    /// The kernel as it stands in the image (vmlinuz), the same unpacked to an ELF
+    /// file with a PVH entry (vmlinux), the initrd and the command line.
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub extract: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   ampoule inspect server.img
-  ampoule inspect server.img --json | jq -r '.files[].path'";
+  ampoule inspect server.img --json | jq -r '.files[].path'
+  ampoule inspect server.img --extract parts
+  cloud-hypervisor --kernel parts/vmlinux --initramfs parts/initrd \\
+    --cmdline \"$(cat parts/cmdline)\"";
 
 /// Hexadecimal digits of a file's digest in the table; JSON has them all.
 const SHORT: usize = 16;
 
 pub(super) fn run(args: InspectArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    if let Some(dir) = &args.extract {
+        return extract(&args.image, dir, ui);
+    }
     let inspection = pipeline::inspect(&args.image)?;
     if args.json {
         ui.json(&inspection)?;
     } else {
         ui.result(show(&inspection, ui))?;
     }
+    Ok(Exit::Yes)
+}
+
+fn extract(image: &Path, dir: &Path, ui: &Ui) -> anyhow::Result<Exit> {
+    let mut table = Table::new(&[
+        ("size", Side::Right),
+        ("sha256", Side::Left),
+        ("path", Side::Left),
+    ]);
+    for path in pipeline::extract(image, dir)? {
+        let file = File::open(&path)?;
+        let size = file.metadata()?.len().to_string();
+        let digest = Digest::of_reader(file)?.to_string();
+        table.row([size, digest, path.display().to_string()]);
+    }
+    ui.result(table.render(0).trim_end())?;
     Ok(Exit::Yes)
 }
 

@@ -9,7 +9,7 @@ pub mod exit;
 mod inspect;
 pub mod interrupt;
 mod kit;
-mod machine;
+pub mod machine;
 mod man;
 mod run;
 mod table;

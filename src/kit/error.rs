@@ -88,7 +88,8 @@ pub enum KitError {
     /// The archive has moved on.
     #[error(
         "{package} {version} has left the archive, which has {newest} now; move the pin with \
-         `ampoule kit bump`, or give a local copy: `ampoule kit build {flag} FILE`"
+         `ampoule kit bump`, give a local copy with `ampoule kit build {flag} FILE`, or take \
+         that one, marked, with --unpinned"
     )]
     LeftArchive {
         /// The package.

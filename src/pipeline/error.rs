@@ -8,6 +8,7 @@ use ampoule_init::wire::{NulInValue, ParseError};
 use crate::app::AppError;
 use crate::boot::bios::BiosError;
 use crate::boot::bzimage::BzImageError;
+use crate::boot::elf::ElfError;
 use crate::boot::uki::UkiError;
 use crate::closure::ClosureError;
 use crate::disk::DiskError;
@@ -64,6 +65,9 @@ pub enum PipelineError {
     /// The kit's kernel is no bzImage.
     #[error(transparent)]
     Kernel(#[from] BzImageError),
+    /// The kernel cannot be unpacked.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
     /// The disk cannot be planned, written or read.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -13,7 +13,7 @@ mod memory;
 mod open;
 
 pub use build::{Built, Silent, Step, Watcher, allow, build};
-pub use cut::{DirectParts, cut};
+pub use cut::{DirectParts, EXTRACTED, cut, extract};
 pub use error::PipelineError;
 pub use filter::{Allowed, Filter};
 pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};

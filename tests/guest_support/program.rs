@@ -180,7 +180,9 @@ fn tell(arguments: &[String]) {
         "/proc/self/limits",
         &["Max open files", "Max core file size"],
     );
-    show("/proc/sys/kernel/hostname", &[""]);
+    for setting in ["hostname", "yama/ptrace_scope", "panic", "panic_on_oops"] {
+        show(&format!("/proc/sys/kernel/{setting}"), &[""]);
+    }
     show("/proc/self/oom_score_adj", &[""]);
     show("/proc/mounts", &[""]);
     let mut open: Vec<_> = fs::read_dir("/proc/self/fd")

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ampoule::cli::machine::Firmware;
 use ampoule_init::report::{self, Report};
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
@@ -20,34 +21,6 @@ use crate::probe::Probe;
 /// The longest that a boot, or the way from listening to the first right answer, may take: the largest server, under
 /// OVMF, on a software processor that other tests use too.
 const DEADLINE: Duration = Duration::from_secs(300);
-
-/// A way to boot.
-#[derive(Clone, Copy)]
-pub enum Firmware {
-    Bios,
-    Uefi,
-    Direct,
-    Microvm,
-}
-
-impl Firmware {
-    pub const ALL: [Firmware; 4] = [
-        Firmware::Bios,
-        Firmware::Uefi,
-        Firmware::Direct,
-        Firmware::Microvm,
-    ];
-
-    /// As `--firmware` has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Firmware::Bios => "bios",
-            Firmware::Uefi => "uefi",
-            Firmware::Direct => "direct",
-            Firmware::Microvm => "microvm",
-        }
-    }
-}
 
 fn ampoule() -> Command {
     Command::new(env!("CARGO_BIN_EXE_ampoule"))

@@ -1,13 +1,14 @@
 //! Real servers that nobody here wrote, sealed by the real command, booted under each firmware and asked over their
-//! own protocol. `tests/corpus.toml` pins them, `scripts/fetch-corpus` gets them, `scripts/boots` prints what came
+//! own protocol. `tests/corpus.toml` pins them, `scripts/fetch-servers` gets them, `scripts/boots` prints what came
 //! out as a table.
 
 mod corpus;
 mod machine;
 mod probe;
 
+use ampoule::cli::machine::Firmware;
 use corpus::Server;
-use machine::{Firmware, Sealed};
+use machine::Sealed;
 
 /// Seals the server `name` once, boots it each way that its row asks for, and asks it each of its probes.
 fn boots_and_answers(name: &str) {

@@ -73,19 +73,29 @@ impl Drop for Running {
 #[test]
 fn run_shows_the_console_forwards_ports_and_stops_in_order() {
     let image = Image::new(&["serve"], &[8080]);
-    let mut running = Running::start(image.command("run", &["-p", "0:8080"]));
-    let told = running.wait_for("leads to the guest's port 8080");
-    let address = told
-        .split_whitespace()
-        .find(|word| word.starts_with("127.0.0.1:"))
-        .unwrap();
+    let mut args = vec!["-p", "0:8080"];
+    let mut addresses = vec!["127.0.0.1:"];
+    // a machine without IPv6 has no such address to bind
+    if TcpListener::bind("[::1]:0").is_ok() {
+        args.extend(["-p", "[::1]:0:8080"]);
+        addresses.push("[::1]:");
+    }
+    let mut running = Running::start(image.command("run", &args));
     running.wait_for("listening on 0.0.0.0:8080");
     running.wait_for("ampoule: ready port=8080");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.ends_with("hello from the guest\n"), "{answer}");
+    for beginning in addresses {
+        let told = running.wait_for(beginning);
+        assert!(told.ends_with("leads to the guest's port 8080"), "{told}");
+        let address = told
+            .split_whitespace()
+            .find(|word| word.starts_with(beginning))
+            .unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("hello from the guest\n"), "{answer}");
+    }
     running.interrupt();
     running.wait_for("ampoule: stopping reason=power-button");
     // the app ended by SIGTERM
