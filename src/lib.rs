@@ -16,6 +16,7 @@ pub mod need;
 pub mod pipeline;
 pub mod root;
 pub mod seccomp;
+pub mod rootfs;
 pub mod spec;
 pub mod sysno;
 pub mod units;
