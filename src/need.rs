@@ -68,3 +68,13 @@ pub struct Need {
     /// Why, the strongest first; never empty.
     pub evidence: Vec<Evidence>,
 }
+
+impl std::fmt::Display for Evidence {
+    /// For people: `"/etc/mime.types" in .rodata at 0x1f00`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.section {
+            Some(section) => write!(f, "\"{}\" in {section} at {:#x}", self.what, self.offset),
+            None => write!(f, "\"{}\" at {:#x}", self.what, self.offset),
+        }
+    }
+}

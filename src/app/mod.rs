@@ -20,7 +20,7 @@ mod upx;
 mod verdict;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 pub use analysis::{Analysis, analyse};
@@ -128,6 +128,14 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// It is larger than a file of an initramfs can be.
+    #[error("{}: has {size}, and a file in an image has less than 4 GiB; strip it", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        size: Bytes,
+    },
     /// Its content contradicts itself.
     #[error("{}: {damage}", path.display())]
     Damaged {
@@ -224,7 +232,33 @@ enum Depth {
     Whole,
 }
 
-fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
+/// The content of the file at `path`, for [`analyse`]: an app of any size that an
+/// image can hold. Memory for it is taken once.
+///
+/// # Errors
+/// [`AppError`] when it cannot be read, or is too long.
+pub fn load(path: &Path) -> Result<Vec<u8>, AppError> {
+    let refused = |source| AppError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = regular(path)?;
+    let size = file.metadata().map_err(refused)?.len();
+    let Ok(capacity) = u32::try_from(size) else {
+        return Err(AppError::TooLong {
+            path: path.to_owned(),
+            size: Bytes(size),
+        });
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
+    // no more than was promised: it may be growing
+    let read = (&mut file).take(size).read_to_end(&mut bytes);
+    read.map_err(refused)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file. It is looked at before: opening a pipe would wait for a writer.
+fn regular(path: &Path) -> Result<File, AppError> {
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => AppError::Missing(path.to_owned()),
         _ => AppError::Open {
@@ -232,7 +266,6 @@ fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
             source,
         },
     };
-    // looked at before it is opened: opening a pipe would wait for a writer
     let metadata = fs::metadata(path).map_err(refused)?;
     if metadata.is_dir() {
         return Err(AppError::Directory(path.to_owned()));
@@ -240,7 +273,11 @@ fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
     if !metadata.is_file() {
         return Err(AppError::Special(path.to_owned()));
     }
-    let file = File::open(path).map_err(refused)?;
+    File::open(path).map_err(refused)
+}
+
+fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
+    let file = regular(path)?;
     let mut shape = look(&file, depth).map_err(|damage| AppError::Damaged {
         path: path.to_owned(),
         damage,

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::interrupt;
+use super::leave::LeaveArgs;
 use super::table::{self, Table};
 use super::ui::{Progress, Ui};
 use crate::app;
@@ -61,9 +62,8 @@ pub struct BuildArgs {
     /// app really makes.
     #[arg(long, value_name = "POLICY", value_parser = seccomp::named)]
     pub seccomp: Option<Seccomp>,
-    /// Let a shell or busybox in
-    #[arg(long)]
-    pub allow_shell: bool,
+    #[command(flatten)]
+    pub leave: LeaveArgs,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -99,6 +99,12 @@ pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
     }
     for note in &built.notes {
         ui.warn(note);
+    }
+    for warning in &built.warnings {
+        ui.warn(format_args!("the app {}", warning.what));
+    }
+    for name in &built.accepted_in_vain {
+        ui.warn(format_args!("--accept {name}: nothing asks for that"));
     }
     if json {
         ui.json(&built)?;
@@ -149,9 +155,10 @@ fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
         },
         user: args.user,
         workdir: args.workdir,
-        allow_shell: args.allow_shell.then_some(true),
         libs: args.libs,
         seccomp: args.seccomp,
+        allow_shell: args.leave.allow_shell.then_some(true),
+        accept: args.leave.accept.into_iter().collect(),
         ..Settings::default()
     })
 }
@@ -213,6 +220,14 @@ fn summary(built: &Built) -> String {
     }
     table.row(["seccomp", &built.seccomp.to_string()]);
     table.row(["sha256", &built.sha256.to_string()]);
+    for one in &built.payload {
+        let why = one.evidence.first().map(|place| format!(", for {place}"));
+        let why = why.unwrap_or_default();
+        table.row(["added", &format!("{}, {}{why}", one.path, one.source)]);
+    }
+    for name in &built.accepted {
+        table.row(["accepted", name]);
+    }
     table.render(0)
 }
 

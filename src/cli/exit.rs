@@ -176,7 +176,10 @@ fn of_kit(error: &KitError) -> Exit {
 
 fn of_pipeline(error: &PipelineError) -> Exit {
     match error {
-        PipelineError::App(_) | PipelineError::Incomplete { .. } => Exit::UnsuitableApp,
+        PipelineError::App(_) | PipelineError::Incomplete { .. } | PipelineError::Unfit { .. } => {
+            Exit::UnsuitableApp
+        }
+        PipelineError::Kit(error) => of_kit(error),
         PipelineError::Closure(ClosureError::Open { .. }) => Exit::Usage,
         PipelineError::Closure(_) => Exit::UnsuitableApp,
         PipelineError::Spec(_) | PipelineError::Tree(_) | PipelineError::Wire(_) => Exit::Usage,

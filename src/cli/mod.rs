@@ -3,12 +3,14 @@
 //! One file a command, each with its clap types and a `run` that gives an
 //! [`Exit`]. [`main`] is the one place where an error becomes text and a code.
 
+mod analyze;
 mod build;
 mod completions;
 pub mod exit;
 mod inspect;
 pub mod interrupt;
 mod kit;
+mod leave;
 pub mod machine;
 mod man;
 mod run;
@@ -39,6 +41,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   ampoule kit build                         once: the kernel, stub and init
+  ampoule analyze ./server                  what it is, needs and will miss
   ampoule build ./server --port 8080        makes server.img
   ampoule run server.img -p 8080:8080       boots it here
   ampoule test server.img --http /=200      boots it, asks it, stops it
@@ -48,6 +51,7 @@ Exit codes: 0 yes, 1 no, 2 usage, 3 unsuitable app, 4 kit, 5 image,
 
 #[derive(Subcommand)]
 enum Command {
+    Analyze(analyze::AnalyzeArgs),
     Build(build::BuildArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
     match command {
+        Command::Analyze(args) => analyze::run(args, ui),
         Command::Build(args) => build::run(args, ui),
         Command::Run(args) => run::run(args, ui),
         Command::Test(args) => test::run(args, ui),

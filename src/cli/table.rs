@@ -88,7 +88,7 @@ fn width(row: &[String], column: usize) -> usize {
 }
 
 /// `text` with its control characters escaped.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escaped = c.is_control().then(|| c.escape_default());

@@ -15,5 +15,5 @@ mod tree;
 pub use entry::{Entry, Kind, Written};
 pub use error::{InitramfsError, TreeError};
 pub use newc::{MAX_ENTRIES, MAX_UNPACKED, See, write};
-pub use pack::{DEFAULT_LEVEL, Packed, pack, read};
+pub use pack::{DEFAULT_LEVEL, Packed, pack, packs_to, read};
 pub use tree::{Content, Node, PAGE, Tree};

@@ -50,6 +50,29 @@ pub struct Packed {
     pub len: Bytes,
 }
 
+/// Bytes of one sample, and how many are taken of a file by [`packs_to`].
+const SAMPLE: usize = 256 << 10;
+const SAMPLES: usize = 8;
+
+/// About how many bytes `content` packs to at [`DEFAULT_LEVEL`], told from samples that
+/// are spread over it: within some per cent, in a hundredth of the time.
+///
+/// # Errors
+/// zstd could not have its memory.
+pub fn packs_to(content: &[u8]) -> Result<Bytes, InitramfsError> {
+    let (mut taken, mut packed) = (0, 0);
+    let stride = (content.len() / SAMPLES).max(SAMPLE);
+    for chunk in content.chunks(stride) {
+        let sample = &chunk[..chunk.len().min(SAMPLE)];
+        taken += sample.len() as u64;
+        let bytes = zstd::bulk::compress(sample, DEFAULT_LEVEL).map_err(InitramfsError::Write)?;
+        packed += bytes.len() as u64;
+    }
+    let whole = content.len() as u64;
+    // an app is shorter than 4 GiB and the samples than 3 MiB: the product fits
+    Ok(Bytes((whole * packed).checked_div(taken).unwrap_or(0)))
+}
+
 /// Writes the tree as a zstd-compressed newc archive with a content checksum.
 /// The same tree gives the same bytes, whatever the number of cores.
 ///

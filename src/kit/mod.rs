@@ -213,6 +213,15 @@ impl Kit {
         &self.segments
     }
 
+    /// The kernel's configuration as far as it is asked for, for whom no kit is at
+    /// hand: options that Kconfig adds by itself are not in it.
+    ///
+    /// # Errors
+    /// [`KitError::Fragment`] when the command was built with a broken fragment.
+    pub fn asked_config(arch: Arch) -> Result<String, KitError> {
+        Ok(config::merged(&config::gather(carried::FRAGMENTS, arch)?))
+    }
+
     /// `uname -r` of the kernel.
     #[must_use]
     pub fn kernel_version(&self) -> &str {

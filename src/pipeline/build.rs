@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::app::{self, Allow, Shape};
+use crate::app::{self, Allow, AppError};
 use crate::boot::bios::{self, Extent, LoadPlan};
 use crate::boot::bzimage::{self, SetupHeader};
 use crate::boot::uki::{self, Parts, Section};
@@ -18,13 +18,17 @@ use crate::digest::{Digest, Digesting};
 use crate::disk::{self, BootCode, Plan};
 use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
 use crate::kit::Kit;
+use crate::payload::Addition;
 use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
+use super::examine::{Examined, examine, file_name};
 use super::filter::Filter;
+use super::guest::{self, Owner};
 use super::label::Label;
 use super::memory::{self, Demand};
-use super::{PipelineError, guest, libraries};
+use super::verdict::{Leave, Remark};
+use super::{PipelineError, analyze, libraries};
 
 /// A stage of a build, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,14 @@ pub struct Built {
     pub notes: Vec<String>,
     /// The filter of system calls.
     pub seccomp: Filter,
+    /// What the app needs, did not bring, and was given.
+    pub payload: Vec<Addition>,
+    /// What its owner should know.
+    pub warnings: Vec<Remark>,
+    /// What would have refused it, and its owner accepted.
+    pub accepted: Vec<String>,
+    /// What its owner accepted, and nothing goes by.
+    pub accepted_in_vain: Vec<String>,
 }
 
 /// Makes the image that `appliance` describes out of `kit`.
@@ -122,14 +134,15 @@ pub fn build(
 
 fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built, PipelineError> {
     watcher.step(Step::Analyse);
-    let shape = judge(appliance, kit)?;
     let files = files::collect(&appliance.files)?;
-    let shell = shape.shell().is_some() | shell_among(&files, appliance.allow_shell)?;
+    let examined = judge(appliance, kit, &files)?;
+    let shell =
+        examined.analysis.shape.shell().is_some() | shell_among(&files, appliance.allow_shell)?;
     let header = setup_header(kit.kernel())?;
     let dir = directory(&appliance.output);
 
-    let mut tree = guest::tree(appliance, kit.init(), &files)?;
-    let brought = libraries::bring(&mut tree, appliance, &shape)?;
+    let mut tree = guest::tree(appliance, kit.init(), &files, &examined.payload)?;
+    let brought = libraries::bring(&mut tree, appliance, &examined.analysis.shape)?;
     let filter = Filter::choose(&appliance.seccomp, &tree, kit.arch())?;
     guest::configure(&mut tree, appliance, &filter)?;
 
@@ -174,6 +187,10 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
         libraries: brought.libraries,
         notes: brought.notes,
         seccomp: filter,
+        payload: examined.payload,
+        warnings: examined.verdict.warnings,
+        accepted: examined.verdict.accepted,
+        accepted_in_vain: examined.verdict.idle,
     })
 }
 
@@ -186,15 +203,44 @@ pub fn allow(appliance: &Appliance) -> Allow {
     }
 }
 
-/// Reads the app and refuses what cannot run in an image made with `kit`.
-fn judge(appliance: &Appliance, kit: &Kit) -> Result<Shape, PipelineError> {
-    let shape = app::examine(&appliance.app, &allow(appliance))?;
-    match shape.arch() {
+/// Reads the app, once, and refuses what cannot work in an image made with `kit`, its
+/// owner bringing `files`.
+fn judge(
+    appliance: &Appliance,
+    kit: &Kit,
+    files: &[files::Entry],
+) -> Result<Examined, PipelineError> {
+    let path = &appliance.app;
+    let config = analyze::config_of(kit)?;
+    let leave = Leave {
+        allow: allow(appliance),
+        accept: appliance.accept.clone(),
+    };
+    let bytes = app::load(path)?;
+    let owner = Owner {
+        files,
+        env: &appliance.env,
+    };
+    let examined =
+        examine(&bytes, &file_name(path), &config, &leave, &owner).map_err(|damage| {
+            AppError::Damaged {
+                path: path.clone(),
+                damage,
+            }
+        })?;
+    if !examined.verdict.reasons.is_empty() {
+        let reasons = examined.verdict.reasons.into_iter();
+        return Err(PipelineError::Unfit {
+            app: path.clone(),
+            reasons: reasons.map(|reason| reason.what).collect(),
+        });
+    }
+    match examined.analysis.shape.arch() {
         Some(app) if app != kit.arch() => Err(PipelineError::Arch {
             app,
             kit: kit.arch(),
         }),
-        _ => Ok(shape),
+        _ => Ok(examined),
     }
 }
 
@@ -315,7 +361,7 @@ fn boot_code(
     Ok(Some(BootCode { mbr, stage2 }))
 }
 
-fn setup_header(kernel: &Path) -> Result<SetupHeader, PipelineError> {
+pub(super) fn setup_header(kernel: &Path) -> Result<SetupHeader, PipelineError> {
     let mut head = [0; bzimage::HEADER_LEN];
     match File::open(kernel).and_then(|mut file| file.read_exact(&mut head)) {
         Ok(()) => Ok(SetupHeader::parse(&head)?),

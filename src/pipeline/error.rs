@@ -13,6 +13,7 @@ use crate::boot::uki::UkiError;
 use crate::closure::ClosureError;
 use crate::disk::DiskError;
 use crate::initramfs::{InitramfsError, TreeError};
+use crate::kit::KitError;
 use crate::spec::SpecError;
 use crate::units::Arch;
 
@@ -44,6 +45,17 @@ pub enum PipelineError {
         /// What to do.
         remedy: String,
     },
+    /// The app is sound, and would not work in an image.
+    #[error("{}: {}", app.display(), reasons.join("; it "))]
+    Unfit {
+        /// The app.
+        app: PathBuf,
+        /// Why, each with its remedy; never empty.
+        reasons: Vec<String>,
+    },
+    /// The kernel's options cannot be told.
+    #[error(transparent)]
+    Kit(#[from] KitError),
     /// The description of the appliance does not fit the host's files.
     #[error(transparent)]
     Spec(#[from] SpecError),

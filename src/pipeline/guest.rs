@@ -1,12 +1,14 @@
 //! What stands in the guest's root: init, its configuration, the app, the files
 //! that were asked for, and the few that programs expect everywhere.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ampoule_init::seccomp;
 use ampoule_init::wire::{self, Seccomp, Setting};
 
 use crate::initramfs::{Content, Tree};
+use crate::payload::{self, Addition, Brought};
 use crate::spec::{Appliance, files};
 
 use super::PipelineError;
@@ -18,11 +20,13 @@ const DIRECTORIES: &[&str] = &["/app", "/dev", "/etc", "/proc", "/run", "/sys", 
 /// opens for PID 1 before init can mount anything.
 const CONSOLE: (u32, u32) = (5, 1);
 
-/// The guest's tree for `appliance`, with the init at `init` and `files` from outside.
+/// The guest's tree for `appliance`, with the init at `init`, `files` from outside, and
+/// the `payload` that they leave to us.
 pub(super) fn tree(
     appliance: &Appliance,
     init: &Path,
     files: &[files::Entry],
+    payload: &[Addition],
 ) -> Result<Tree, PipelineError> {
     let mut tree = Tree::new();
     for dir in DIRECTORIES {
@@ -33,6 +37,7 @@ pub(super) fn tree(
     let app = Content::host(&appliance.app)?;
     tree.file(&appliance.app_guest_path(), 0o755, app)?;
     add_files(&mut tree, files)?;
+    add(&mut tree, payload)?;
     tree.symlink("/etc/resolv.conf", "/run/resolv.conf")?;
     for (path, text) in expected(appliance) {
         if tree.get(path).is_none() {
@@ -54,6 +59,37 @@ pub(super) fn configure(
         tree.file(seccomp::PATH, 0o444, Content::Bytes(file.clone()))?;
     }
     Ok(())
+}
+
+/// Adds what the app needs and its owner did not bring.
+pub(super) fn add(tree: &mut Tree, payload: &[Addition]) -> Result<(), PipelineError> {
+    for file in payload.iter().flat_map(|addition| &addition.files) {
+        match &file.content {
+            payload::Content::Bytes(bytes) => {
+                tree.file(&file.path, 0o644, Content::Bytes(bytes.clone()))?;
+            }
+            payload::Content::Link(target) => tree.symlink(&file.path, target)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the owner of the app brings.
+pub(super) struct Owner<'a> {
+    pub(super) files: &'a [files::Entry],
+    pub(super) env: &'a BTreeMap<String, String>,
+}
+
+impl Brought for Owner<'_> {
+    fn file(&self, path: &str) -> bool {
+        let under = format!("{path}/");
+        let inside = |place: &str| place == path || place.starts_with(&under);
+        self.files.iter().any(|entry| inside(&entry.guest))
+    }
+
+    fn variable(&self, name: &str) -> bool {
+        self.env.contains_key(name)
+    }
 }
 
 fn add_files(tree: &mut Tree, files: &[files::Entry]) -> Result<(), PipelineError> {

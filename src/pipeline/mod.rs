@@ -1,9 +1,12 @@
 //! The one room that knows all others: an appliance becomes an image, and an
 //! image is read back.
 
+mod analyze;
 mod build;
 mod cut;
 mod error;
+mod estimate;
+mod examine;
 mod filter;
 mod guest;
 mod inspect;
@@ -11,10 +14,14 @@ mod label;
 mod libraries;
 mod memory;
 mod open;
+mod verdict;
 
+pub use analyze::{Answer, KernelConfig, Report, Syscalls, analyze};
 pub use build::{Built, Silent, Step, Watcher, allow, build};
 pub use cut::{DirectParts, EXTRACTED, cut, extract};
 pub use error::PipelineError;
+pub use estimate::Estimate;
 pub use filter::{Allowed, Filter};
 pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};
 pub use open::{Summary, summary};
+pub use verdict::{Leave, Remark};

@@ -66,6 +66,11 @@ fn read(table: &mut Table<'_>, base: &Path) -> Result<Settings, SpecError> {
             .transpose()?,
         libs: table.text("libs", path)?,
         seccomp: seccomp(table)?,
+        accept: table
+            .texts("accept", value::accepted)?
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
     })
 }
 

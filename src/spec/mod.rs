@@ -10,7 +10,7 @@ pub mod files;
 pub mod seccomp;
 pub mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,8 @@ pub struct Appliance {
     pub libs: Option<PathBuf>,
     /// Which system calls the app may make.
     pub seccomp: Seccomp,
+    /// What a refusal names and is taken as it is.
+    pub accept: BTreeSet<String>,
 }
 
 impl Appliance {
@@ -122,16 +124,18 @@ pub struct Settings {
     pub allow_shell: Option<bool>,
     pub libs: Option<PathBuf>,
     pub seccomp: Option<Seccomp>,
+    pub accept: BTreeSet<String>,
 }
 
 impl Settings {
     /// These settings, and `under` where they say nothing. `env` and `files` are
-    /// merged key by key; lists (`args`, `ports`, `dns`) are taken whole.
+    /// merged key by key, `accept` is of both; lists (`args`, `ports`, `dns`) are taken whole.
     #[must_use]
     pub fn or(self, under: Settings) -> Settings {
         let (mut env, mut files) = (under.env, under.files);
         env.extend(self.env);
         files.extend(self.files);
+        let accept = self.accept.into_iter().chain(under.accept).collect();
         Settings {
             app: self.app.or(under.app),
             output: self.output.or(under.output),
@@ -153,6 +157,7 @@ impl Settings {
             allow_shell: self.allow_shell.or(under.allow_shell),
             libs: self.libs.or(under.libs),
             seccomp: self.seccomp.or(under.seccomp),
+            accept,
         }
     }
 
@@ -191,6 +196,7 @@ impl Settings {
             allow_shell: self.allow_shell.unwrap_or(false),
             libs: self.libs,
             seccomp: self.seccomp.unwrap_or(Seccomp::Default),
+            accept: self.accept,
             app,
             name,
         };
@@ -252,11 +258,13 @@ mod tests {
             ports: Some(vec![80, 443]),
             args: Some(vec!["x".into()]),
             grace: Some(3),
+            accept: ["/bin/sh".to_owned()].into(),
             ..app("/a")
         };
         let flags = Settings {
             env: [("B".to_owned(), "2".to_owned())].into(),
             ports: Some(vec![8080]),
+            accept: ["git".to_owned()].into(),
             ..Settings::default()
         };
         let merged = flags.or(file);
@@ -265,6 +273,7 @@ mod tests {
         assert_eq!(merged.ports, Some(vec![8080]));
         assert_eq!(merged.args, Some(vec!["x".into()]));
         assert_eq!(merged.grace, Some(3));
+        assert_eq!(merged.accept.len(), 2);
     }
 
     #[test]

@@ -181,6 +181,17 @@ pub fn argument(text: &str) -> Checked<String> {
     Ok(text.to_owned())
 }
 
+/// What a refusal names: a program by path or name, or an option of the kernel.
+///
+/// # Errors
+/// The reason in words.
+pub fn accepted(text: &str) -> Checked<String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("give the name that the refusal gave".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A time: `10s` or `2m`; in seconds.
 ///
 /// # Errors

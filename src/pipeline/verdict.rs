@@ -1,0 +1,239 @@
+//! What of an app cannot work in an image, and whether that refuses it: pure.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::app::{Allow, Analysis, Kind, Refusal, admit};
+use crate::fit::{Finding, Level};
+use crate::need::{Confidence, Evidence, Need, NeedKind};
+
+/// Where a program without a path is looked for: init's PATH.
+const PATH: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+/// What an app can write to in every guest.
+const WRITABLE: &[&str] = &["/tmp", "/dev", "/proc"];
+
+/// What an app's owner lets in although it is refused otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// What the file may be.
+    pub allow: Allow,
+    /// What is taken as it is: programs that are not there, by path or name; options of
+    /// the kernel, as `CONFIG_NAME`.
+    pub accept: BTreeSet<String>,
+}
+
+/// One thing that will not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// What, and the remedy, in one line.
+    pub what: String,
+    /// The name by which its owner can accept it, where that is possible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept: Option<String>,
+    /// What in the app says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+}
+
+/// The judgement of an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why no image is made of it; empty when one is.
+    pub reasons: Vec<Remark>,
+    /// What its owner should know.
+    pub warnings: Vec<Remark>,
+    /// Names that the owner accepted, and that would have refused it.
+    pub accepted: Vec<String>,
+    /// Names that the owner accepted, and that nothing goes by.
+    pub idle: Vec<String>,
+}
+
+/// Judges the app of this file name. `fit` is what its kernel lacks, `brought` whether
+/// a path is in the guest.
+pub(super) fn judge(
+    analysis: &Analysis,
+    file_name: &str,
+    fit: &[Finding],
+    leave: &Leave,
+    brought: &dyn Fn(&str) -> bool,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    if let Err(Refusal { reason, .. }) = admit(&analysis.shape, file_name, &leave.allow) {
+        verdict.reasons.push(Remark::plain(reason.to_string()));
+    }
+    let mut judged = Judged {
+        verdict,
+        leave,
+        // which of its programs runs, and what that one needs, is decided at run time
+        multi_call: analysis.shape.shell().is_some(),
+    };
+    judged.programs(&analysis.needs, brought);
+    judged.kernel(fit);
+    judged.places(&analysis.needs, brought);
+    judged.reach(analysis);
+    let mut verdict = judged.verdict;
+    let used: BTreeSet<&String> = verdict.accepted.iter().collect();
+    let idle = leave.accept.iter().filter(|name| !used.contains(name));
+    verdict.idle = idle.cloned().collect();
+    verdict
+}
+
+/// A verdict that is being reached.
+struct Judged<'a> {
+    verdict: Verdict,
+    leave: &'a Leave,
+    multi_call: bool,
+}
+
+impl Judged<'_> {
+    /// Refuses for `remark`, unless its owner took it as it is.
+    fn refuse(&mut self, remark: Remark) {
+        match &remark.accept {
+            Some(name) if self.leave.accept.contains(name) => {
+                self.verdict.accepted.push(name.clone());
+            }
+            _ if self.multi_call => self.verdict.warnings.push(Remark {
+                accept: None,
+                ..remark
+            }),
+            _ => self.verdict.reasons.push(remark),
+        }
+    }
+
+    /// Programs that it starts and that nothing brings.
+    fn programs(&mut self, needs: &[Need], brought: &dyn Fn(&str) -> bool) {
+        for need in needs
+            .iter()
+            .filter(|need| need.confidence >= Confidence::Likely)
+        {
+            let NeedKind::Program(name) = &need.kind else {
+                continue;
+            };
+            let there = match name.contains('/') {
+                true => brought(name),
+                false => PATH.iter().any(|dir| brought(&format!("{dir}/{name}"))),
+            };
+            if there {
+                continue;
+            }
+            self.refuse(Remark {
+                what: format!(
+                    "starts {name} ({}), and an image has no programs but the app; \
+                     have it do that by itself, or give --accept {name} if it can do without",
+                    first(&need.evidence)
+                ),
+                accept: Some(name.clone()),
+                evidence: need.evidence.clone(),
+            });
+        }
+    }
+
+    /// Options that the kernel was built without.
+    fn kernel(&mut self, fit: &[Finding]) {
+        for finding in fit {
+            let option = &finding.option;
+            let lacks = format!(
+                "uses {} ({}), and the kernel is built without {option}",
+                finding.what,
+                first(&finding.evidence)
+            );
+            match finding.level {
+                Level::Error => self.refuse(Remark {
+                    what: format!(
+                        "{lacks}: that will fail; give --accept {option} if it can do without"
+                    ),
+                    accept: Some(option.clone()),
+                    evidence: finding.evidence.clone(),
+                }),
+                Level::Warning => self.verdict.warnings.push(Remark {
+                    what: format!("{lacks}: what depends on that will fail"),
+                    accept: None,
+                    evidence: finding.evidence.clone(),
+                }),
+                // told on the page, with its option
+                Level::Note => {}
+            }
+        }
+    }
+
+    /// Places that it certainly writes to, on a root that is read-only.
+    fn places(&mut self, needs: &[Need], brought: &dyn Fn(&str) -> bool) {
+        for need in needs {
+            let NeedKind::Writable(path) = &need.kind else {
+                continue;
+            };
+            let inside = |root: &&str| path == *root || path.starts_with(&format!("{root}/"));
+            let writable = WRITABLE.iter().any(|root| inside(&root));
+            if need.confidence < Confidence::Likely || writable || !path.starts_with('/') {
+                continue;
+            }
+            let only = if brought(path) {
+                "is read-only"
+            } else {
+                "is not there"
+            };
+            self.verdict.warnings.push(Remark {
+                what: format!(
+                    "writes to {path} ({}), which {only}; lead it to /tmp, whose content ends with the machine",
+                    first(&need.evidence)
+                ),
+                accept: None,
+                evidence: need.evidence.clone(),
+            });
+        }
+    }
+
+    /// Who reaches it, and how far it could be looked into.
+    fn reach(&mut self, analysis: &Analysis) {
+        let likely = analysis.listens.iter();
+        let likely: Vec<_> = likely
+            .filter(|listen| listen.confidence >= Confidence::Likely)
+            .collect();
+        if !likely.is_empty() && likely.iter().all(|listen| listen.loopback) {
+            let ports: Vec<String> = likely
+                .iter()
+                .map(|listen| listen.port.to_string())
+                .collect();
+            self.verdict.warnings.push(Remark {
+                what: format!(
+                    "listens on the loopback address alone (port {}), where no other machine reaches it; tell it to listen on 0.0.0.0 or [::]",
+                    ports.join(", ")
+                ),
+                accept: None,
+                evidence: likely.iter().map(|listen| listen.evidence.clone()).collect(),
+            });
+        }
+        if let Kind::Elf(elf) = &analysis.shape.kind {
+            let seen = !analysis.needs.is_empty() || analysis.make.language.is_some();
+            if elf.packed.is_some() && !seen {
+                self.verdict.warnings.push(Remark::plain(
+                    "is packed, and what it needs and calls inside cannot be told; unpack it to have it judged".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+impl Remark {
+    fn plain(what: String) -> Remark {
+        Remark {
+            what,
+            accept: None,
+            evidence: Vec::new(),
+        }
+    }
+}
+
+/// The strongest evidence, for people.
+fn first(evidence: &[Evidence]) -> String {
+    let place = evidence.first();
+    place.map_or_else(|| "by its needs".to_owned(), ToString::to_string)
+}
