@@ -47,8 +47,9 @@ pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
         listens: Vec::new(),
         calls: Calls::default(),
     };
-    if analysis.shape.arch().is_some() {
-        let binary = Binary::parse(bytes)?;
+    // what Linux could not load is damage, which `inspect` tells; an object file or a
+    // program for another system is looked into as far as that goes
+    if let (Some(_), Ok(binary)) = (analysis.shape.arch(), Binary::parse(bytes)) {
         let traces = SEARCH.run(&binary);
         analysis.facts = facts::facts(&binary);
         if analysis.shape.packed().is_some() {

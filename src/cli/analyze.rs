@@ -13,6 +13,7 @@ use crate::app::Allow;
 use crate::fit::Level;
 use crate::need::{Confidence, Evidence, Need, NeedKind};
 use crate::pipeline::{self, Answer, KernelConfig, Leave, Remark, Report};
+use crate::units::Bytes;
 
 /// Tell what an app is, needs, and will miss in an image
 ///
@@ -143,6 +144,9 @@ impl Page<'_> {
                     .packed
                     .then(|| "it unpacks itself when it starts".to_owned()),
             ),
+            ("hardening", hardening(report)),
+            ("build id", report.facts.build_id.clone()),
+            ("appended", appended(report)),
             ("language", report.language.clone()),
             ("compiler", report.compiler.clone()),
             ("C library", version(&report.libc, &report.libc_version)),
@@ -263,6 +267,35 @@ impl Page<'_> {
         ]);
         self.text.push_str(&table.render(2));
     }
+}
+
+/// What its segments leave open to whoever gets a write into it.
+fn hardening(report: &Report) -> Option<String> {
+    let facts = &report.facts;
+    let weak = [
+        (
+            facts.executable_stack,
+            "its stack can be executed".to_owned(),
+        ),
+        (
+            facts.writable_code > 0,
+            format!(
+                "{} segments both writable and executable",
+                facts.writable_code
+            ),
+        ),
+    ];
+    let weak: Vec<String> = weak
+        .into_iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, told)| told)
+        .collect();
+    (!weak.is_empty()).then(|| weak.join(", "))
+}
+
+fn appended(report: &Report) -> Option<String> {
+    let bytes = report.facts.appended;
+    (bytes > 0).then(|| format!("{} behind the end of the ELF file", Bytes(bytes)))
 }
 
 fn calls(report: &Report) -> String {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::app::make::Module;
 use crate::app::needs::Listen;
-use crate::app::{self, Damage, Elf, ElfKind, Kind, Linkage};
+use crate::app::{self, Damage, Elf, ElfKind, Facts, Kind, Linkage};
 use crate::fit::{Config, Finding};
 use crate::kit::Kit;
 use crate::need::{Evidence, Need};
@@ -47,6 +47,8 @@ pub struct Report {
     pub libraries: Vec<String>,
     /// Whether it unpacks itself when it starts.
     pub packed: bool,
+    /// What its segments, notes and sections say beyond that.
+    pub facts: Facts,
     /// `Go`, `Rust`, `C`, `C++` …
     pub language: Option<String>,
     /// The compiler with its version.
@@ -217,7 +219,8 @@ impl Report {
             linkage,
             interpreter,
             libraries,
-            packed: elf.is_some_and(|elf| elf.packed.is_some()),
+            packed: analysis.shape.packed().is_some(),
+            facts: analysis.facts,
             language: make.language,
             compiler: make.compiler,
             libc_version: make.libc.as_ref().and_then(|libc| libc.version.clone()),
@@ -259,6 +262,7 @@ impl Report {
             interpreter: None,
             libraries: Vec::new(),
             packed: false,
+            facts: Facts::default(),
             language: None,
             compiler: None,
             libc: None,

@@ -23,7 +23,7 @@ use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
 use super::examine::{Examined, examine, file_name};
-use super::filter::Filter;
+use super::filter::{Filter, Own};
 use super::guest::{self, Owner};
 use super::label::Label;
 use super::memory::{self, Demand};
@@ -143,7 +143,11 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
 
     let mut tree = guest::tree(appliance, kit.init(), &files, &examined.payload)?;
     let brought = libraries::bring(&mut tree, appliance, &examined.analysis.shape)?;
-    let filter = Filter::choose(&appliance.seccomp, &tree, kit.arch())?;
+    let own = Own {
+        path: &appliance.app_guest_path(),
+        calls: &examined.analysis.calls,
+    };
+    let filter = Filter::choose(&appliance.seccomp, &tree, own, kit.arch())?;
     guest::configure(&mut tree, appliance, &filter)?;
 
     watcher.step(Step::Pack);

@@ -8,7 +8,7 @@ use std::fs;
 use ampoule_init::wire;
 use serde::Serialize;
 
-use crate::app;
+use crate::app::{self, code::Calls};
 use crate::initramfs::{Content, Node, Tree};
 use crate::seccomp::Policy;
 use crate::spec::Seccomp;
@@ -44,13 +44,15 @@ pub struct Allowed {
 }
 
 impl Filter {
-    /// The filter that `asked` comes to for the guest of `tree`.
+    /// The filter that `asked` comes to for the guest of `tree`, whose app makes `own`
+    /// calls.
     ///
     /// # Errors
     /// [`PipelineError`] when a program of the guest cannot be read.
     pub(super) fn choose(
         asked: &Seccomp,
         tree: &Tree,
+        own: Own<'_>,
         arch: Arch,
     ) -> Result<Filter, PipelineError> {
         use wire::Seccomp::{Default, Derived, Learned, Off};
@@ -63,7 +65,7 @@ impl Filter {
                 Filter::new(Learned, Some(&Policy::Only(calls)), arch)
             }
             Seccomp::Derived => {
-                let (calls, unresolved) = calls(tree, arch)?;
+                let (calls, unresolved) = calls(tree, own, arch)?;
                 // a program without a call is one that was not understood
                 if unresolved == 0 && !calls.is_empty() {
                     Filter::new(Derived, Some(&Policy::Only(calls)), arch)
@@ -129,15 +131,24 @@ impl fmt::Display for Allowed {
     }
 }
 
+/// The app's own calls, known by now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own<'a> {
+    /// The app's path in the guest.
+    pub(super) path: &'a str,
+    pub(super) calls: &'a Calls,
+}
+
 /// The system calls of every program and library in the guest but init, and how many places
 /// could not be told: what the app starts and loads has the app's filter.
-fn calls(tree: &Tree, arch: Arch) -> Result<(BTreeSet<u32>, usize), PipelineError> {
-    let (mut found, mut unresolved) = (BTreeSet::new(), 0);
+fn calls(tree: &Tree, own: Own<'_>, arch: Arch) -> Result<(BTreeSet<u32>, usize), PipelineError> {
+    let mut found: BTreeSet<u32> = own.calls.found.keys().copied().collect();
+    let mut unresolved = own.calls.unresolved.len();
     for (path, node) in tree.iter() {
         let Node::File { content, .. } = node else {
             continue;
         };
-        if path == "/init" {
+        if path == "/init" || path == own.path {
             continue;
         }
         let read;

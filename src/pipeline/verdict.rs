@@ -70,6 +70,7 @@ pub(super) fn judge(
         verdict.reasons.push(Remark::plain(reason.to_string()));
     }
     let mut judged = Judged {
+        admitted: verdict.reasons.is_empty(),
         verdict,
         leave,
         // which of its programs runs, and what that one needs, is decided at run time
@@ -91,6 +92,7 @@ struct Judged<'a> {
     verdict: Verdict,
     leave: &'a Leave,
     multi_call: bool,
+    admitted: bool,
 }
 
 impl Judged<'_> {
@@ -170,8 +172,8 @@ impl Judged<'_> {
             let NeedKind::Writable(path) = &need.kind else {
                 continue;
             };
-            let inside = |root: &&str| path == *root || path.starts_with(&format!("{root}/"));
-            let writable = WRITABLE.iter().any(|root| inside(&root));
+            let inside = |root: &str| path == root || path.starts_with(&format!("{root}/"));
+            let writable = WRITABLE.iter().any(|root| inside(root));
             if need.confidence < Confidence::Likely || writable || !path.starts_with('/') {
                 continue;
             }
@@ -213,7 +215,7 @@ impl Judged<'_> {
         }
         if let Kind::Elf(elf) = &analysis.shape.kind {
             let seen = !analysis.needs.is_empty() || analysis.make.language.is_some();
-            if elf.packed.is_some() && !seen {
+            if elf.packed.is_some() && self.admitted && !seen {
                 self.verdict.warnings.push(Remark::plain(
                     "is packed, and what it needs and calls inside cannot be told; unpack it to have it judged".to_owned(),
                 ));
@@ -237,3 +239,6 @@ fn first(evidence: &[Evidence]) -> String {
     let place = evidence.first();
     place.map_or_else(|| "by its needs".to_owned(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests;

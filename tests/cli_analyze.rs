@@ -1,0 +1,212 @@
+//! `ampoule analyze` through the command itself, without a kit: the page, the JSON
+//! against its schema, the exit code.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use object::elf as raw;
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[path = "common/elf.rs"]
+#[allow(dead_code)]
+mod elf;
+
+use elf::Sample;
+
+const UNSUITABLE_APP: i32 = 3;
+
+/// A directory of files to analyse, and no kit.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn analyze(&self, file: &Path, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ampoule"))
+            .arg("analyze")
+            .arg(file)
+            .args(args)
+            .env("AMPOULE_KIT_DIR", self.0.path().join("no-kit"))
+            .output()
+            .unwrap()
+    }
+
+    fn json(&self, file: &Path, args: &[&str]) -> Value {
+        let output = self.analyze(file, &[&["--json"], args].concat());
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let refused = value["verdict"] == "refused";
+        let code = if refused {
+            Some(UNSUITABLE_APP)
+        } else {
+            Some(0)
+        };
+        assert_eq!(output.status.code(), code, "{value}");
+        value
+    }
+}
+
+/// Programs and other files, each of its own kind.
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let sample = |machine, os| Sample {
+        machine,
+        os,
+        ..Sample::default()
+    };
+    let mut cut = Sample::default().bytes();
+    cut.truncate(100);
+    vec![
+        ("static", Sample::default().bytes()),
+        ("static-pie", Sample::static_pie().bytes()),
+        ("arm", sample(raw::EM_AARCH64, raw::ELFOSABI_SYSV).bytes()),
+        ("dynamic", Sample::dynamic().bytes()),
+        ("riscv", sample(raw::EM_RISCV, raw::ELFOSABI_SYSV).bytes()),
+        (
+            "freebsd",
+            sample(raw::EM_X86_64, raw::ELFOSABI_FREEBSD).bytes(),
+        ),
+        ("cut", cut),
+        ("script", b"#!/bin/sh\n".to_vec()),
+        ("empty", Vec::new()),
+    ]
+}
+
+#[test]
+fn the_json_of_every_kind_of_file_keeps_to_the_schema() {
+    let place = Place::new();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/analyze.schema.json");
+    let mut validator = Command::new("jsonschema");
+    for (name, bytes) in samples() {
+        let value = place.json(&place.file(name, &bytes), &[]);
+        let instance = place.file(&format!("{name}.json"), value.to_string().as_bytes());
+        validator.arg("-i").arg(instance);
+    }
+    let output = validator.arg(schema).output();
+    let output = output.expect("jsonschema is not there; install python3-jsonschema");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_schema_is_one_that_says_no() {
+    let place = Place::new();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/analyze.schema.json");
+    let mut value = place.json(&place.file("app", &Sample::default().bytes()), &[]);
+    value["linkage"] = Value::from("somehow");
+    let instance = place.file("wrong.json", value.to_string().as_bytes());
+    let output = Command::new("jsonschema")
+        .arg("-i")
+        .arg(instance)
+        .arg(schema)
+        .output();
+    let output = output.expect("jsonschema is not there; install python3-jsonschema");
+    assert!(!output.status.success());
+}
+
+#[test]
+fn each_kind_is_told_and_judged() {
+    let place = Place::new();
+    for (name, format, arch, linkage, verdict) in [
+        ("static", "program", "x86_64", "static", "ok"),
+        ("static-pie", "program", "x86_64", "static-pie", "ok"),
+        ("arm", "program", "aarch64", "static", "ok"),
+        ("dynamic", "program", "x86_64", "dynamic", "refused"),
+        ("riscv", "elf", "", "", "refused"),
+        ("freebsd", "elf", "x86_64", "", "refused"),
+        ("cut", "damaged", "", "", "refused"),
+        ("script", "foreign", "", "", "refused"),
+        ("empty", "empty", "", "", "refused"),
+    ] {
+        let (_, bytes) = samples()
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .unwrap();
+        let value = place.json(&place.file(name, &bytes), &[]);
+        for (key, expected) in [
+            ("format", format),
+            ("arch", arch),
+            ("linkage", linkage),
+            ("verdict", verdict),
+        ] {
+            assert_eq!(
+                value[key].as_str().unwrap_or_default(),
+                expected,
+                "{name}: {key}"
+            );
+        }
+        let reasons = value["reasons"].as_array().unwrap();
+        assert_eq!(reasons.is_empty(), verdict == "ok", "{name}");
+        assert_eq!(value["image"].is_null(), verdict != "ok", "{name}");
+    }
+}
+
+#[test]
+fn a_refused_app_has_its_page_and_one_line_beside_it() {
+    let place = Place::new();
+    let file = place.file("server", &Sample::dynamic().bytes());
+    let output = place.analyze(&file, &[]);
+    assert_eq!(output.status.code(), Some(UNSUITABLE_APP));
+    let page = String::from_utf8(output.stdout).unwrap();
+    for told in [
+        "server: a dynamic program for x86_64",
+        "libssl.so.3",
+        "refused",
+    ] {
+        assert!(page.contains(told), "{told} is not in\n{page}");
+    }
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("/lib64/ld-linux-x86-64.so.2"), "{said}");
+}
+
+#[test]
+fn the_page_keeps_to_eighty_columns_and_shows_no_colours() {
+    let place = Place::new();
+    for (name, bytes) in samples() {
+        let output = place.analyze(&place.file(name, &bytes), &[]);
+        let page = String::from_utf8(output.stdout).unwrap();
+        for line in page.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+        assert!(!page.contains('\x1b'));
+    }
+}
+
+#[test]
+fn without_a_kit_the_estimate_is_near_and_says_where_the_options_come_from() {
+    let place = Place::new();
+    let value = place.json(&place.file("app", &Sample::default().bytes()), &[]);
+    assert_eq!(value["kernel_config"]["from"], "carried");
+    let size = value["image"]["size"].as_u64().unwrap();
+    // an image of a small app is 36 MiB: FAT32 is no smaller
+    assert_eq!(size, 36 << 20);
+}
+
+#[test]
+fn what_cannot_be_read_has_no_report() {
+    let place = Place::new();
+    for missing in ["nothing", "."] {
+        let output = place.analyze(&place.0.path().join(missing), &["--json"]);
+        assert_eq!(output.status.code(), Some(UNSUITABLE_APP), "{missing}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_name_that_nothing_goes_by_is_told() {
+    let place = Place::new();
+    let file = place.file("app", &Sample::default().bytes());
+    let value = place.json(&file, &["--accept", "/bin/sh"]);
+    assert_eq!(value["accepted_in_vain"], Value::from(vec!["/bin/sh"]));
+    let output = place.analyze(&file, &["--accept", ""]);
+    assert_eq!(output.status.code(), Some(2));
+}
