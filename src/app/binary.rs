@@ -65,6 +65,8 @@ pub struct Section<'a> {
     pub offset: u64,
     /// Bytes in the file.
     pub len: u64,
+    /// Whether it holds instructions.
+    pub executable: bool,
 }
 
 /// One symbol.
@@ -231,6 +233,7 @@ fn linked(bytes: &[u8]) -> Option<Linked<'_>> {
                 address: section.sh_addr(endian),
                 offset,
                 len,
+                executable: section.sh_flags(endian).contains(elf::SHF_EXECINSTR),
             });
         }
     }

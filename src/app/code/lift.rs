@@ -1,0 +1,126 @@
+//! The door to the two architectures.
+
+use super::super::binary::Binary;
+use super::ir::{Abi, At, Insn};
+use super::slots::Slots;
+use super::text::{Text, Unit, unit_at};
+use super::x86::{self, Seen};
+use crate::units::Arch;
+
+/// e_type of a program that stays where it was linked (ELF specification).
+const ET_EXEC: u8 = 2;
+
+/// Where an instruction leads, as far as bounds of functions depend on it.
+pub struct Led {
+    /// Whether control can reach the next instruction.
+    pub open: bool,
+    /// Whether it only fills space.
+    pub padding: bool,
+    /// Where it jumps to.
+    pub near: Option<At>,
+}
+
+/// One architecture.
+pub struct Lifter<'t, 'a> {
+    pub text: &'t Text<'a>,
+    pub binary: &'t Binary<'a>,
+    pub slots: Slots<'a>,
+}
+
+impl<'t, 'a> Lifter<'t, 'a> {
+    pub fn new(text: &'t Text<'a>, binary: &'t Binary<'a>) -> Lifter<'t, 'a> {
+        Lifter {
+            text,
+            binary,
+            slots: Slots::of(binary),
+        }
+    }
+
+    pub fn abi(&self) -> Abi {
+        match self.binary.arch {
+            Arch::X86_64 => x86::ABI,
+            Arch::Aarch64 => todo!(),
+        }
+    }
+
+    /// Decodes what is between two places.
+    pub fn lift(&self, start: At, end: At) -> Vec<Insn> {
+        let bytes = self.text.bytes(start, end);
+        match self.binary.arch {
+            Arch::X86_64 => x86::lift(bytes, start, self.text.base, self.text.len),
+            Arch::Aarch64 => todo!(),
+        }
+    }
+
+    /// Tells of every instruction between two places, its length and where it leads.
+    pub fn flows(&self, start: At, end: At, see: impl FnMut(At, u8, Led)) {
+        let bytes = self.text.bytes(start, end);
+        match self.binary.arch {
+            Arch::X86_64 => x86::flows(bytes, start, self.text.base, self.text.len, see),
+            Arch::Aarch64 => todo!(),
+        }
+    }
+
+    /// Places where the kernel may be entered.
+    pub fn entries(&self) -> Vec<At> {
+        let mut places = Vec::new();
+        for part in &self.text.parts {
+            match self.binary.arch {
+                Arch::X86_64 => x86::entries(part.bytes, part.at, &mut places),
+                Arch::Aarch64 => todo!(),
+            }
+        }
+        places
+    }
+
+    /// Finds what `unit` refers to outside of itself; in a unit whose bounds are not
+    /// known, inside too. Tells from where, and to what.
+    pub fn references(&self, units: &[Unit], unit: Unit, mut see: impl FnMut(At, At)) {
+        let bytes = self.text.bytes(unit.start, unit.end);
+        let len = self.text.len;
+        let own = |to: At| unit.known && to > unit.start && to < unit.end;
+        match self.binary.arch {
+            Arch::X86_64 => {
+                let begins = |to: At| unit_at(units, to).is_some_and(|it| units[it].start == to);
+                x86::references(bytes, unit.start, |from, to, seen| match seen {
+                    Seen::Near | Seen::Taken => {
+                        if to < len && !own(to) && (to != unit.start || seen == Seen::Taken) {
+                            see(from, to);
+                        }
+                    }
+                    Seen::Short => {
+                        if (to < unit.start || to >= unit.end) && begins(to) {
+                            see(from, to);
+                        }
+                    }
+                    Seen::Through => {
+                        let distance = i64::from(to.cast_signed());
+                        let slot = self.text.base.wrapping_add_signed(distance);
+                        if let Some(to) = self.through(slot) {
+                            see(from, to);
+                        }
+                    }
+                });
+                let low = u32::try_from(self.text.base);
+                if let (Ok(low), Some(&ET_EXEC)) = (low, self.binary.bytes.get(16)) {
+                    x86::numbers(bytes, unit.start, low, len, |from, number, plain| {
+                        let to = number - low;
+                        let takes = plain
+                            || unit_at(units, to)
+                                .is_none_or(|it| units[it].start == to || !units[it].known);
+                        if takes && !own(to) {
+                            see(from, to);
+                        }
+                    });
+                }
+            }
+            Arch::Aarch64 => todo!(),
+        }
+    }
+
+    /// The function whose address the loader puts at `slot`.
+    pub fn through(&self, slot: u64) -> Option<At> {
+        let address = self.slots.get(slot).or_else(|| self.binary.word(slot))?;
+        self.text.place(address)
+    }
+}

@@ -1,0 +1,475 @@
+//! Follows the number of a call backwards from where the kernel is entered to where it
+//! is set: through moves, the stack, jumps and the callers of wrappers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+use super::ir::{At, Callee, Flow, Insn, Op, Reg, Source, Value};
+use super::lift::Lifter;
+use super::text::{References, Unit, unit_at};
+use super::unit::Decoded;
+
+/// Steps that one entry into the kernel may take to be followed.
+const STEPS_MAX: usize = 200_000;
+/// Instructions that are kept decoded.
+const KEPT_MAX: usize = 300_000;
+
+/// Where a number is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Loc {
+    Reg(Reg),
+    /// On the stack: bytes from where the stack pointer is at the unit's start.
+    Stack(i64),
+    /// In memory that a register points to, and a displacement.
+    Behind(Reg, i64),
+    /// In memory that a pointer on the stack points to.
+    BehindStack(i64, i64),
+}
+
+/// A question: what is in a place before an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Query {
+    unit: usize,
+    index: usize,
+    loc: Loc,
+    /// What is added to it on the way to the kernel.
+    add: i64,
+    /// Whether only its low byte counts.
+    low: bool,
+}
+
+/// Why a number is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It was computed or came back from a function.
+    Computed,
+    /// It is read from memory.
+    Memory,
+    /// A function takes it as an argument and is called through a pointer.
+    Pointer,
+    /// It came from nowhere that was seen.
+    Nowhere,
+    /// Following it took too long.
+    Long,
+    /// The numbers are those of 32-bit programs.
+    Foreign,
+}
+
+impl Reason {
+    pub fn text(self) -> &'static str {
+        match self {
+            Reason::Computed => "number computed",
+            Reason::Memory => "number read from memory",
+            Reason::Pointer => "number handed to a function that is called through a pointer",
+            Reason::Nowhere => "number from no way that could be followed",
+            Reason::Long => "number handed on too often",
+            Reason::Foreign => "32-bit call, int $0x80",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Traced {
+    /// Numbers, and the lowest place that sets each.
+    pub numbers: BTreeMap<u32, At>,
+    /// Places where the way back ends without a number.
+    pub unknown: BTreeMap<At, Reason>,
+}
+
+impl Traced {
+    fn number(&mut self, query: &Query, number: u64, at: At) {
+        let number = number.wrapping_add_signed(query.add);
+        let number = if query.low { number & 0xff } else { number } as u32;
+        let place = self.numbers.entry(number).or_insert(at);
+        *place = at.min(*place);
+    }
+
+    fn unknown(&mut self, at: At, reason: Reason) {
+        self.unknown.entry(at).or_insert(reason);
+    }
+}
+
+pub struct Tracer<'t, 'a> {
+    pub lifter: &'t Lifter<'t, 'a>,
+    pub units: &'t [Unit],
+    pub references: &'t References,
+    pub words: &'t References,
+    decoded: HashMap<usize, Rc<Decoded>>,
+    kept: usize,
+}
+
+impl<'t, 'a> Tracer<'t, 'a> {
+    pub fn new(
+        lifter: &'t Lifter<'t, 'a>,
+        units: &'t [Unit],
+        references: &'t References,
+        words: &'t References,
+    ) -> Tracer<'t, 'a> {
+        Tracer {
+            lifter,
+            units,
+            references,
+            words,
+            decoded: HashMap::new(),
+            kept: 0,
+        }
+    }
+
+    fn decode(&mut self, unit: usize) -> Rc<Decoded> {
+        if let Some(decoded) = self.decoded.get(&unit) {
+            return Rc::clone(decoded);
+        }
+        let decoded = Decoded::of(self.lifter, self.units[unit], self.references, self.words);
+        let decoded = Rc::new(decoded);
+        self.kept += decoded.insns.len();
+        if self.kept > KEPT_MAX {
+            self.decoded.clear();
+            self.kept = decoded.insns.len();
+        }
+        self.decoded.insert(unit, Rc::clone(&decoded));
+        decoded
+    }
+
+    /// Follows the number of the call at `at`, if the kernel is entered there at all.
+    pub fn entry(&mut self, at: At, traced: &mut Traced) {
+        let Some(unit) = unit_at(self.units, at) else {
+            return;
+        };
+        let decoded = self.decode(unit);
+        let Some(index) = decoded.index(at) else {
+            return;
+        };
+        let index = index as usize;
+        match decoded.insns[index].op {
+            Op::Kernel if self.alive(unit) => {}
+            Op::Foreign if self.alive(unit) => return traced.unknown(at, Reason::Foreign),
+            _ => return,
+        }
+        let query = Query {
+            unit,
+            index,
+            loc: Loc::Reg(self.lifter.abi().number),
+            add: 0,
+            low: false,
+        };
+        self.follow(query, at, traced);
+    }
+
+    /// Whether anything leads into the unit.
+    fn alive(&mut self, unit: usize) -> bool {
+        let Unit { start, end, .. } = self.units[unit];
+        let begins = self.lifter.text.place(self.lifter.binary.entry);
+        self.references.any(start, end)
+            || self.words.any(start, end)
+            || begins.is_some_and(|at| at >= start && at < end)
+            || self.flows_into(unit).is_some()
+    }
+
+    /// The unit before, if control can fall out of it into this one.
+    fn flows_into(&mut self, unit: usize) -> Option<usize> {
+        let previous = unit.checked_sub(1)?;
+        if self.units[previous].end != self.units[unit].start {
+            return None;
+        }
+        self.decode(previous).open_end().then_some(previous)
+    }
+
+    fn follow(&mut self, first: Query, kernel: At, traced: &mut Traced) {
+        let mut seen = HashSet::new();
+        let mut todo = vec![first];
+        seen.insert(first);
+        while let Some(query) = todo.pop() {
+            if seen.len() > STEPS_MAX {
+                traced.unknown(kernel, Reason::Long);
+                return;
+            }
+            let decoded = self.decode(query.unit);
+            let mut next = |query: Query| {
+                if seen.insert(query) {
+                    todo.push(query);
+                }
+            };
+            let mut ways = Vec::new();
+            let mut found = decoded.before(query.index, |from| ways.push(from));
+            for from in ways {
+                self.back(&decoded, query, from, traced, &mut next);
+            }
+            let at = decoded
+                .insns
+                .get(query.index)
+                .map_or(decoded.unit.end, |it| it.at);
+            if decoded.entries.contains(&(query.index as u32)) {
+                found = true;
+                self.callers(&decoded, query, at, traced, &mut next);
+            }
+            if query.index == 0 {
+                if let Some(previous) = self.flows_into(query.unit) {
+                    found = true;
+                    let before = self.decode(previous);
+                    let index = before.insns.len();
+                    if let Some(loc) = moved(query.loc, before.depth(index)) {
+                        next(Query {
+                            unit: previous,
+                            index,
+                            loc,
+                            ..query
+                        });
+                    }
+                } else if !found {
+                    // a function that nothing calls
+                    found = true;
+                }
+            }
+            let padding = decoded.insns.get(query.index).is_some_and(|it| it.padding);
+            if !found && !padding {
+                traced.unknown(at, Reason::Nowhere);
+            }
+        }
+    }
+
+    /// What the instruction at `from` does to the place that is asked for.
+    fn back(
+        &self,
+        decoded: &Decoded,
+        query: Query,
+        from: usize,
+        traced: &mut Traced,
+        next: &mut impl FnMut(Query),
+    ) {
+        let abi = self.lifter.abi();
+        let insn = decoded.insns[from];
+        let here = |loc: Loc| Query {
+            index: from,
+            loc,
+            ..query
+        };
+        let stack = |base: Reg, displacement: i64| -> Option<i64> {
+            let origin = if base == abi.stack {
+                decoded.depth(from)
+            } else if base == abi.frame {
+                decoded.frame.map(i64::from)
+            } else {
+                None
+            };
+            origin.map(|origin| origin.wrapping_add(displacement))
+        };
+        let changes = |reg: Reg| match insn.op {
+            Op::Set(to, _) => to == reg,
+            Op::Clobber(mask) => mask >> reg & 1 == 1,
+            Op::Call(_) => abi.volatile >> reg & 1 == 1,
+            Op::Kernel | Op::Foreign => abi.kernel >> reg & 1 == 1,
+            _ => false,
+        };
+        let stored =
+            |source: Source, exact: bool, traced: &mut Traced, next: &mut dyn FnMut(Query)| {
+                match source {
+                    Source::Const(number) if exact => traced.number(&query, number, insn.at),
+                    Source::Reg(reg) if exact => next(here(Loc::Reg(reg))),
+                    _ => traced.unknown(insn.at, Reason::Computed),
+                }
+            };
+        match query.loc {
+            Loc::Reg(reg) => match insn.op {
+                Op::Set(to, value) if to == reg => match value {
+                    Value::Const(number) => traced.number(&query, number, insn.at),
+                    Value::Copy(from, by) if from != abi.stack => next(Query {
+                        add: query.add.wrapping_add(by),
+                        ..here(Loc::Reg(from))
+                    }),
+                    Value::Low(from) => next(Query {
+                        low: true,
+                        ..here(Loc::Reg(from))
+                    }),
+                    Value::Load(base, displacement) => {
+                        next(here(match stack(base, displacement) {
+                            Some(slot) => Loc::Stack(slot),
+                            None => Loc::Behind(base, displacement),
+                        }))
+                    }
+                    Value::Global(address) => self.global(&query, address, insn.at, traced),
+                    Value::Either(other) => {
+                        next(here(Loc::Reg(reg)));
+                        next(here(Loc::Reg(other)));
+                    }
+                    Value::Choice(one, other, by) => {
+                        next(here(Loc::Reg(one)));
+                        next(Query {
+                            add: query.add.wrapping_add(by),
+                            ..here(Loc::Reg(other))
+                        });
+                    }
+                    Value::Copy(..) | Value::Unknown => traced.unknown(insn.at, Reason::Computed),
+                },
+                Op::SetLow(to, value) if to == reg => match value {
+                    Value::Const(number) if query.low => traced.number(&query, number, insn.at),
+                    Value::Copy(from, 0) | Value::Low(from) if query.low => {
+                        next(here(Loc::Reg(from)));
+                    }
+                    // xor %eax,%eax; mov $60,%al
+                    Value::Const(number) if decoded.cleared(from, reg) => {
+                        traced.number(&query, number & 0xff, insn.at);
+                    }
+                    _ => traced.unknown(insn.at, Reason::Computed),
+                },
+                _ if changes(reg) => traced.unknown(insn.at, Reason::Computed),
+                _ => next(here(query.loc)),
+            },
+            Loc::Stack(slot) => match insn.op {
+                Op::Store(base, displacement, size, source) => match stack(base, displacement) {
+                    Some(to) if to <= slot && slot < to.saturating_add(i64::from(size)) => {
+                        stored(source, to == slot, traced, next);
+                    }
+                    _ => next(here(query.loc)),
+                },
+                _ => next(here(query.loc)),
+            },
+            Loc::Behind(reg, displacement) => match insn.op {
+                Op::Store(base, to, size, source)
+                    if base == reg
+                        && to <= displacement
+                        && displacement < to.saturating_add(i64::from(size)) =>
+                {
+                    stored(source, to == displacement, traced, next);
+                }
+                Op::Set(to, value) if to == reg => match value {
+                    Value::Const(address) => {
+                        let address = address.wrapping_add_signed(displacement);
+                        self.global(&query, address, insn.at, traced);
+                    }
+                    Value::Copy(base, by) => {
+                        let displacement = displacement.wrapping_add(by);
+                        next(here(match stack(base, displacement) {
+                            Some(slot) => Loc::Stack(slot),
+                            None => Loc::Behind(base, displacement),
+                        }));
+                    }
+                    Value::Load(base, by) => match stack(base, by) {
+                        Some(slot) => next(here(Loc::BehindStack(slot, displacement))),
+                        None => traced.unknown(insn.at, Reason::Memory),
+                    },
+                    _ => traced.unknown(insn.at, Reason::Memory),
+                },
+                _ if changes(reg) => traced.unknown(insn.at, Reason::Memory),
+                _ => next(here(query.loc)),
+            },
+            Loc::BehindStack(slot, displacement) => match insn.op {
+                Op::Store(base, by, size, source) => match stack(base, by) {
+                    Some(to) if to <= slot && slot < to.saturating_add(i64::from(size)) => {
+                        match source {
+                            Source::Reg(reg) if to == slot => {
+                                next(here(Loc::Behind(reg, displacement)))
+                            }
+                            _ => traced.unknown(insn.at, Reason::Memory),
+                        }
+                    }
+                    _ => next(here(query.loc)),
+                },
+                _ => next(here(query.loc)),
+            },
+        }
+    }
+
+    /// A number in memory at a fixed address: known where nobody can write to it.
+    fn global(&self, query: &Query, address: u64, at: At, traced: &mut Traced) {
+        let binary = self.lifter.binary;
+        let fixed = binary.segments.iter().any(|segment| {
+            let within = address.checked_sub(segment.address);
+            !segment.writable && within.is_some_and(|within| within < segment.len)
+        });
+        match binary.at(address).first_chunk::<4>() {
+            Some(bytes) if fixed => traced.number(query, u64::from(u32::from_le_bytes(*bytes)), at),
+            _ => traced.unknown(at, Reason::Memory),
+        }
+    }
+
+    /// Goes on at everything that leads to `at` from other units.
+    fn callers(
+        &mut self,
+        callee: &Decoded,
+        query: Query,
+        at: At,
+        traced: &mut Traced,
+        next: &mut impl FnMut(Query),
+    ) {
+        let abi = self.lifter.abi();
+        // what the function was given, relative to its own start
+        let origin = callee.depth(query.index).unwrap_or_default();
+        let inner = match query.loc {
+            Loc::Stack(slot) => Loc::Stack(slot.wrapping_sub(origin)),
+            Loc::BehindStack(slot, by) => Loc::BehindStack(slot.wrapping_sub(origin), by),
+            loc => loc,
+        };
+        if self.words.any(at, at + 1) {
+            traced.unknown(at, Reason::Pointer);
+        }
+        let references = self.references;
+        for (_, from) in references.between(at, at + 1) {
+            let Some(unit) = unit_at(self.units, from) else {
+                continue;
+            };
+            let caller = self.decode(unit);
+            for index in caller.covering(from) {
+                let insn = caller.insns[index];
+                let query = |loc| Query {
+                    unit,
+                    index,
+                    loc,
+                    ..query
+                };
+                if self.calls(&insn, at) {
+                    let depth = caller.depth(index).map(|it| it.wrapping_sub(abi.pushed));
+                    let below = matches!(inner, Loc::Stack(slot) | Loc::BehindStack(slot, _) if slot < abi.pushed);
+                    match moved(inner, depth) {
+                        Some(loc) if !below => next(query(loc)),
+                        _ => traced.unknown(insn.at, Reason::Memory),
+                    }
+                } else if self.jumps(&insn, at) {
+                    match moved(inner, caller.depth(index)) {
+                        Some(loc) => next(query(loc)),
+                        None => traced.unknown(insn.at, Reason::Memory),
+                    }
+                } else if self.takes(&insn, at) {
+                    traced.unknown(insn.at, Reason::Pointer);
+                }
+            }
+        }
+    }
+
+    fn calls(&self, insn: &Insn, at: At) -> bool {
+        match insn.op {
+            Op::Call(Callee::At(to)) => to == at,
+            Op::Call(Callee::Slot(slot)) => self.lifter.through(slot) == Some(at),
+            _ => false,
+        }
+    }
+
+    fn jumps(&self, insn: &Insn, at: At) -> bool {
+        match insn.flow {
+            Flow::Jump(to) | Flow::Branch(to) => to == at,
+            Flow::Tail(slot) => self.lifter.through(slot) == Some(at),
+            _ => false,
+        }
+    }
+
+    /// Whether the instruction takes the address of `at`.
+    fn takes(&self, insn: &Insn, at: At) -> bool {
+        let address = self.lifter.text.address(at);
+        match insn.op {
+            Op::Set(_, Value::Const(number)) => number == address,
+            Op::Store(_, _, _, Source::Const(number))
+            | Op::StoreGlobal(_, Source::Const(number)) => number == address,
+            _ => false,
+        }
+    }
+}
+
+/// The same place from the start of another unit, in which the stack pointer is at
+/// `depth` when control leaves it.
+fn moved(loc: Loc, depth: Option<i64>) -> Option<Loc> {
+    match loc {
+        Loc::Stack(slot) => Some(Loc::Stack(slot.wrapping_add(depth?))),
+        Loc::BehindStack(slot, by) => Some(Loc::BehindStack(slot.wrapping_add(depth?), by)),
+        loc => Some(loc),
+    }
+}

@@ -1,0 +1,275 @@
+//! One unit decoded: its instructions, how control flows among them, and how deep the
+//! stack is at each.
+
+use super::ir::{Abi, At, Flow, Insn, Op, Reg, Stack, Value};
+use super::lift::Lifter;
+use super::text::{References, Unit};
+
+/// Entries of a table of jumps that are looked at.
+const TABLE_MAX: usize = 4096;
+/// Instructions between clearing a register and setting its low byte.
+const NEAR: usize = 8;
+/// Times that the depth of the stack is carried along, for jumps that lead back.
+const ROUNDS: usize = 3;
+
+/// A unit and what is known of its inside.
+pub struct Decoded {
+    pub unit: Unit,
+    pub insns: Vec<Insn>,
+    /// The stack pointer before each instruction, from what it is at the start.
+    depth: Vec<Option<i32>>,
+    /// Where the frame pointer points, from what the stack pointer is at the start.
+    pub frame: Option<i32>,
+    /// Jumps within: to which instruction, from which.
+    jumps: Vec<(u32, u32)>,
+    /// Jumps to computed places.
+    computed: Vec<u32>,
+    /// Where tables of such jumps lead.
+    targets: Vec<u32>,
+    /// Instructions that other units lead to or know the address of.
+    pub entries: Vec<u32>,
+}
+
+impl Decoded {
+    pub fn of(
+        lifter: &Lifter<'_, '_>,
+        unit: Unit,
+        references: &References,
+        words: &References,
+    ) -> Decoded {
+        let insns = lifter.lift(unit.start, unit.end);
+        let mut decoded = Decoded {
+            unit,
+            depth: Vec::new(),
+            frame: None,
+            jumps: Vec::new(),
+            computed: Vec::new(),
+            targets: Vec::new(),
+            entries: Vec::new(),
+            insns,
+        };
+        decoded.connect(lifter);
+        for (to, _) in references
+            .between(unit.start, unit.end)
+            .chain(words.between(unit.start, unit.end))
+        {
+            decoded.entries.extend(decoded.index(to));
+        }
+        decoded.entries.extend(
+            lifter
+                .text
+                .place(lifter.binary.entry)
+                .and_then(|at| decoded.index(at)),
+        );
+        decoded.entries.sort_unstable();
+        decoded.entries.dedup();
+        decoded.measure(&lifter.abi());
+        decoded
+    }
+
+    /// The first instruction at exactly this place.
+    pub fn index(&self, at: At) -> Option<u32> {
+        let index = self.insns.partition_point(|insn| insn.at < at);
+        let there = self.insns.get(index).is_some_and(|insn| insn.at == at);
+        there.then(|| u32::try_from(index).ok()).flatten()
+    }
+
+    /// The instructions whose bytes cover this place.
+    pub fn covering(&self, at: At) -> std::ops::Range<usize> {
+        let end = self.insns.partition_point(|insn| insn.at <= at);
+        let Some(last) = end.checked_sub(1).map(|last| self.insns[last]) else {
+            return 0..0;
+        };
+        if at - last.at >= u32::from(last.len) {
+            return 0..0;
+        }
+        self.insns.partition_point(|insn| insn.at < last.at)..end
+    }
+
+    /// The stack pointer before an instruction, from what it is at the start.
+    pub fn depth(&self, index: usize) -> Option<i64> {
+        self.depth.get(index).copied().flatten().map(i64::from)
+    }
+
+    /// The instructions that control can come from to the one at `index`, but for those
+    /// of other units. The flag tells whether any way in was found.
+    pub fn before(&self, index: usize, mut see: impl FnMut(usize)) -> bool {
+        let mut found = false;
+        if let Some(previous) = index.checked_sub(1) {
+            let same = self
+                .insns
+                .get(index)
+                .is_some_and(|it| it.at == self.insns[previous].at);
+            if same || self.insns[previous].falls_through() {
+                see(previous);
+                found = true;
+            }
+            if same {
+                return true;
+            }
+        }
+        let number = index as u32;
+        let from = self.jumps.partition_point(|(to, _)| *to < number);
+        for (_, jump) in self.jumps[from..]
+            .iter()
+            .take_while(|(to, _)| *to == number)
+        {
+            see(*jump as usize);
+            found = true;
+        }
+        if !found && !self.entries.contains(&number) {
+            for jump in &self.computed {
+                see(*jump as usize);
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Whether `reg` is made zero shortly before the instruction at `index`.
+    pub fn cleared(&self, index: usize, reg: Reg) -> bool {
+        let before = self.insns[..index].iter().rev().take(NEAR);
+        let mut before = before.take_while(|insn| insn.flow == Flow::Next);
+        before.find_map(|insn| match insn.op {
+            Op::Set(to, value) if to == reg => Some(value == Value::Const(0)),
+            Op::Clobber(_) | Op::Call(_) | Op::Kernel => Some(false),
+            _ => None,
+        }) == Some(true)
+    }
+
+    /// Whether control can leave at the end of the unit to what lies behind it. A call
+    /// that is last does not return: no compiler leaves it to fall into the next function.
+    pub fn open_end(&self) -> bool {
+        let last = self.insns.iter().rev().find(|insn| !insn.padding);
+        last.is_some_and(|insn| insn.falls_through() && !matches!(insn.op, Op::Call(_)))
+    }
+
+    fn connect(&mut self, lifter: &Lifter<'_, '_>) {
+        let mut computed = Vec::new();
+        let mut tables = Vec::new();
+        for index in 0..self.insns.len() {
+            let insn = self.insns[index];
+            match insn.flow {
+                Flow::Jump(to) | Flow::Branch(to) => {
+                    if let Some(to) = self.index(to) {
+                        self.jumps.push((to, index as u32));
+                    }
+                }
+                Flow::Indirect => computed.push(index as u32),
+                Flow::Table(address) => {
+                    computed.push(index as u32);
+                    tables.push(address);
+                }
+                _ => {}
+            }
+            if let Op::Set(_, Value::Const(address)) = insn.op {
+                tables.push(address);
+            }
+        }
+        if computed.is_empty() {
+            self.jumps.sort_unstable();
+            return;
+        }
+        tables.sort_unstable();
+        tables.dedup();
+        let mut targets = Vec::new();
+        for table in tables {
+            if lifter.text.place(table).is_none() {
+                self.table(lifter, table, &mut targets);
+            }
+        }
+        targets.sort_unstable();
+        targets.dedup();
+        for jump in &computed {
+            self.jumps.extend(targets.iter().map(|to| (*to, *jump)));
+        }
+        self.jumps.sort_unstable();
+        self.jumps.dedup();
+        self.computed = computed;
+        self.targets = targets;
+    }
+
+    /// Reads a table of jumps: distances from the table's start, or addresses.
+    fn table(&self, lifter: &Lifter<'_, '_>, table: u64, targets: &mut Vec<u32>) {
+        let bytes = lifter.binary.at(table);
+        let inside = |address: u64| {
+            let at = lifter.text.place(address)?;
+            (at >= self.unit.start && at < self.unit.end)
+                .then(|| self.index(at))
+                .flatten()
+        };
+        let distances = bytes.chunks_exact(4).map(|it| {
+            let distance = i32::from_le_bytes(it.try_into().unwrap_or_default());
+            table.wrapping_add_signed(i64::from(distance))
+        });
+        let before = targets.len();
+        targets.extend(distances.take(TABLE_MAX).map_while(inside));
+        if targets.len() == before {
+            let addresses = bytes.chunks_exact(8).enumerate().map(|(index, it)| {
+                let slot = table.wrapping_add(8 * index as u64);
+                let stored = u64::from_le_bytes(it.try_into().unwrap_or_default());
+                lifter.slots.get(slot).unwrap_or(stored)
+            });
+            targets.extend(addresses.take(TABLE_MAX).map_while(inside));
+        }
+    }
+
+    /// Carries the depth of the stack along.
+    fn measure(&mut self, abi: &Abi) {
+        let count = self.insns.len();
+        self.depth = vec![None; count + 1];
+        self.depth[0] = Some(0);
+        let mut deepest = Some(0);
+        for round in 0..ROUNDS {
+            for index in 0..count {
+                let insn = self.insns[index];
+                if self.depth[index].is_none() && round > 0 && !self.reached(index) {
+                    // where nothing leads: landing pads, which run in the whole frame
+                    self.depth[index] = deepest;
+                }
+                let here = self.depth[index];
+                let next = match insn.stack {
+                    Stack::Same => here,
+                    Stack::Move(by) => here.and_then(|it| it.checked_add(by)),
+                    Stack::Frame(by) => self.frame.and_then(|it| it.checked_add(by)),
+                    Stack::Lost => None,
+                };
+                if let (Op::Set(reg, Value::Copy(from, by)), Some(here)) = (insn.op, here) {
+                    if reg == abi.frame && from == abi.stack && self.frame.is_none() {
+                        self.frame = i32::try_from(by).ok().and_then(|by| here.checked_add(by));
+                    }
+                }
+                deepest = deepest.min(next.or(deepest));
+                if insn.falls_through() {
+                    self.carry(index + 1, next);
+                }
+                match insn.flow {
+                    Flow::Jump(to) | Flow::Branch(to) => {
+                        if let Some(to) = self.index(to) {
+                            self.carry(to as usize, next);
+                        }
+                    }
+                    Flow::Indirect | Flow::Table(_) => {
+                        for at in 0..self.targets.len() {
+                            self.carry(self.targets[at] as usize, next);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn carry(&mut self, to: usize, depth: Option<i32>) {
+        if self.depth[to].is_none() {
+            self.depth[to] = depth;
+        }
+    }
+
+    /// Whether control comes to the instruction from the one before it.
+    fn reached(&self, index: usize) -> bool {
+        index
+            .checked_sub(1)
+            .is_some_and(|previous| self.insns[previous].falls_through())
+    }
+}
