@@ -181,6 +181,7 @@ mod tests {
             address: 0x100a,
             offset: 10,
             len: 20,
+            executable: true,
         }];
         assert_eq!(data(&binary), [0..10, 30..60, 60..80, 90..100]);
     }
