@@ -46,7 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("syscalls", &["src/sysno.rs"]),
     ("tar", &["src/rootfs"]),
     ("toml", &["src/spec", "src/kit"]),
-    ("toml_edit", &["src/kit"]),
+    ("toml_edit", &["src/kit", "src/spec"]),
     ("webpki_root_certs", &["src/payload"]),
     ("zstd", &["src/initramfs", "src/boot", "src/rootfs"]),
 ];

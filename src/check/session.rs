@@ -1,5 +1,6 @@
 //! One boot: start, wait, ask, stop, and write down what was seen. Judges nothing.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -41,6 +42,8 @@ pub struct Session<'a> {
 pub struct Outcome {
     /// What was seen.
     pub seen: Observed,
+    /// The system calls that a learning PID 1 told of.
+    pub called: BTreeSet<String>,
     /// The console's text.
     pub console: String,
     /// From QEMU's start to its end.
@@ -290,6 +293,7 @@ impl<'a> Watch<'a> {
                 last_line: last_line.map(str::to_owned),
                 limit,
             },
+            called: self.witness.called().clone(),
             took: begin.elapsed(),
             accelerator,
             refusal,

@@ -1,5 +1,7 @@
 //! What a guest says of itself, and which of it is believed.
 
+use std::collections::BTreeSet;
+
 use ampoule_init::report::{self, Report, Verdict};
 use ampoule_qemu::Source;
 use serde::Serialize;
@@ -40,6 +42,7 @@ struct State {
     ready: Option<Vec<u16>>,
     loopback_only: Vec<u16>,
     stopping: bool,
+    called: BTreeSet<String>,
     ending: Option<Ending>,
 }
 
@@ -50,6 +53,7 @@ impl State {
             Report::App { .. } => self.started = true,
             Report::Ready { ports } => self.ready = Some(ports.to_vec()),
             Report::LoopbackOnly { port } => self.loopback_only.push(*port),
+            Report::Called { call } => drop(self.called.insert((*call).to_owned())),
             Report::Stopping { .. } => self.stopping = true,
             // the first one: there is exactly one
             Report::Verdict(verdict) => drop(self.ending.get_or_insert_with(|| ending(verdict))),
@@ -121,6 +125,13 @@ impl Witness {
         self.believed().stopping
     }
 
+    /// The system calls that a learning PID 1 told of. The console is not believed in this:
+    /// what is told there may be lost.
+    #[must_use]
+    pub fn called(&self) -> &BTreeSet<String> {
+        &self.port.called
+    }
+
     /// The verdict, if there was one.
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
@@ -180,6 +191,17 @@ mod tests {
         assert!(witness.started() && witness.stopping());
         assert_eq!(witness.ready(), Some(&[80, 443][..]));
         assert_eq!(witness.ending(), Some(&Ending::Exit(3)));
+    }
+
+    #[test]
+    fn calls_are_learned_from_the_port_alone() {
+        let witness = witness(&[
+            (Source::Report, "ampoule: called call=openat"),
+            (Source::Console, "ampoule: called call=openat"),
+            (Source::Console, "ampoule: called call=mount"),
+        ]);
+        let called: Vec<&str> = witness.called().iter().map(String::as_str).collect();
+        assert_eq!(called, ["openat"]);
     }
 
     #[test]

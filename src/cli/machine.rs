@@ -109,6 +109,19 @@ impl Bootable {
         })
     }
 
+    /// The same, with an init that lets every system call of the app go on and tells it. It
+    /// boots by [`Firmware::Direct`], where it is not the image itself that is booted.
+    ///
+    /// # Errors
+    /// As for [`Bootable::open`], or when there is no room for temporary files.
+    pub fn learning(image: &Path) -> anyhow::Result<Bootable> {
+        let mut bootable = Bootable::open(image)?;
+        let folder = tempfile::tempdir()?;
+        let parts = pipeline::learning(image, folder.path())?;
+        bootable.parts = Some((folder, parts));
+        Ok(bootable)
+    }
+
     /// The machine's memory in MiB: what is asked for, else what the image needs
     /// to boot so.
     ///

@@ -10,9 +10,11 @@ pub mod exit;
 mod inspect;
 pub mod interrupt;
 mod kit;
+mod learn;
 mod leave;
 pub mod machine;
 mod man;
+mod questions;
 mod run;
 mod table;
 mod test;
@@ -55,6 +57,7 @@ enum Command {
     Build(build::BuildArgs),
     Run(run::RunArgs),
     Test(test::TestArgs),
+    Learn(learn::LearnArgs),
     Inspect(inspect::InspectArgs),
     Kit(kit::KitArgs),
     Completions(completions::CompletionsArgs),
@@ -82,6 +85,7 @@ fn dispatch(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Build(args) => build::run(args, ui),
         Command::Run(args) => run::run(args, ui),
         Command::Test(args) => test::run(args, ui),
+        Command::Learn(args) => learn::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Kit(args) => kit::run(args, ui),
         Command::Completions(args) => completions::run(args, ui),

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use regex::Regex;
 
 use super::exit::{Exit, Failure};
-use super::interrupt;
-use super::machine::{AccelArg, Bootable, Firmware, FirmwareArg};
+use super::machine::{Bootable, Firmware, FirmwareArg};
+use super::questions::{self, Questions};
 use super::ui::{Style, Ui};
-use crate::check::{
-    self, Boot, Expectation, Finding, Outcome, Report, Request, Session, SessionError,
-};
+use crate::check::{self, Boot, Expectation, Finding, Outcome, Report};
 use crate::digest::Digest;
 use crate::pipeline;
 
@@ -36,36 +33,11 @@ use crate::pipeline;
 pub struct TestArgs {
     /// The image
     pub image: PathBuf,
-    /// An HTTP request and the status it must give; repeatable
-    ///
-    /// Without PORT it goes to the port that the image declares. Any complete
-    /// answer is the answer; redirects are not followed.
-    #[arg(long, value_name = "[PORT]/PATH=STATUS")]
-    pub http: Vec<Request>,
-    /// What the body of each HTTP answer must match
-    #[arg(long, value_name = "REGEX", requires = "http")]
-    pub http_body: Option<Regex>,
-    /// A TCP port that must answer; repeatable
-    ///
-    /// It must send something, or hold the connection while init reports that
-    /// the port listens: QEMU accepts connections that no guest ever sees.
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub tcp: Vec<u16>,
-    /// The code that the app must end with by itself
-    #[arg(long, value_name = "CODE")]
-    pub exit: Option<u8>,
+    #[command(flatten)]
+    pub questions: Questions,
     /// How to boot; repeatable
     #[arg(long, value_enum, default_value = "auto")]
     pub firmware: Vec<TestFirmware>,
-    /// How to execute
-    #[arg(long, value_enum, default_value_t = AccelArg::Auto)]
-    pub accel: AccelArg,
-    /// The machine's memory [default: what the image says it needs]
-    #[arg(long, value_name = "MiB")]
-    pub memory: Option<u32>,
-    /// The longest that a boot may take to be ready and answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub timeout: u64,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -96,10 +68,6 @@ pub enum TestFirmware {
     /// Each of bios, uefi, direct and microvm
     All,
 }
-
-/// What a request to stop takes beside the app's grace time: the power button's way to init,
-/// and the way to power-off.
-const STOP_ALLOWANCE: Duration = Duration::from_secs(60);
 
 /// How much of a failed boot's console goes into the JUnit report.
 const TAIL_LINES: usize = 100;
@@ -153,40 +121,18 @@ struct Test<'a> {
 impl Test<'_> {
     fn prepare(args: &TestArgs) -> anyhow::Result<Test<'_>> {
         let inspection = pipeline::inspect(&args.image)?;
-        let ports = &inspection.config.ports;
-        let mut expectations = Vec::new();
-        for request in &args.http {
-            let expectation = request.clone().resolve(ports, args.http_body.clone());
-            expectations
-                .push(expectation.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?);
-        }
-        expectations.extend(args.tcp.iter().copied().map(Expectation::Tcp));
-        expectations.extend(args.exit.map(Expectation::Exit));
+        let expectations = args.questions.expectations(&inspection)?;
         Ok(Test {
             args,
             expectations,
+            grace: questions::grace(&inspection),
             digest: inspection.sha256,
-            grace: Duration::from_secs(inspection.config.grace_seconds.into()),
         })
     }
 
     fn boot(&self, bootable: &mut Bootable, firmware: Firmware, ui: &Ui) -> anyhow::Result<Boot> {
-        let memory = bootable.memory_mib(self.args.memory, firmware)?;
-        let machine = bootable.machine(firmware)?;
-        let machine = machine.memory_mib(memory).accel(self.args.accel.into());
-        let progress = ui.progress(format!("{} boot", firmware.name()), None);
-        let outcome = check::observe(Session {
-            machine,
-            expectations: &self.expectations,
-            limit: Duration::from_secs(self.args.timeout),
-            stop_limit: self.grace + STOP_ALLOWANCE,
-            interrupted: &interrupt::requested,
-        });
-        drop(progress);
-        let outcome = outcome.map_err(|error| match error {
-            SessionError::Interrupted => Failure::new(Exit::Interrupted, error.to_string()).into(),
-            SessionError::Machine(error) => anyhow::Error::new(error),
-        })?;
+        let questions = &self.args.questions;
+        let outcome = questions.ask(&self.expectations, self.grace, bootable, firmware, ui)?;
         let mut checks = check::judge(&self.expectations, &outcome.seen);
         checks.push(self.image_is_the_same()?);
         Ok(self.report(firmware, outcome, checks))

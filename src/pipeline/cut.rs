@@ -68,7 +68,7 @@ pub fn extract(path: &Path, dir: &Path) -> Result<[PathBuf; 4], PipelineError> {
     Ok(places)
 }
 
-fn parts(image: &mut Opened, dir: &Path) -> Result<DirectParts, PipelineError> {
+pub(super) fn parts(image: &mut Opened, dir: &Path) -> Result<DirectParts, PipelineError> {
     Ok(DirectParts {
         kernel: section(image, ".linux", dir.join("kernel"))?,
         initrd: section(image, ".initrd", dir.join("initrd"))?,

@@ -152,21 +152,48 @@ pub fn inspect(path: &Path) -> Result<Inspection, PipelineError> {
 
 /// Goes through the initramfs once: its entries, and init's configuration.
 fn unpack(image: &mut Opened) -> Result<(Vec<Entry>, Config), PipelineError> {
-    let (mut configuration, mut filter) = (Vec::new(), Vec::new());
-    let mut see = |guest: &str, chunk: &[u8]| {
-        let file = match guest {
-            wire::PATH => &mut configuration,
-            seccomp::PATH => &mut filter,
-            _ => return,
-        };
-        if file.len() + chunk.len() <= CONFIGURATION_MAX {
-            file.extend_from_slice(chunk);
-        }
-    };
-    let files = initramfs::read(image.section(".initrd")?, &mut see)?;
+    let Unpacked {
+        files,
+        configuration,
+        filter,
+    } = Unpacked::read(image)?;
     let mut config = Config::read(&configuration)?;
     config.seccomp.read(&filter, image.summary.arch)?;
     Ok((files, config))
+}
+
+/// Init's configuration as it stands in the image.
+pub(super) fn configuration(image: &mut Opened) -> Result<Vec<u8>, PipelineError> {
+    Ok(Unpacked::read(image)?.configuration)
+}
+
+/// The initramfs's entries, and the content of init's files.
+struct Unpacked {
+    files: Vec<Entry>,
+    configuration: Vec<u8>,
+    filter: Vec<u8>,
+}
+
+impl Unpacked {
+    fn read(image: &mut Opened) -> Result<Unpacked, PipelineError> {
+        let (mut configuration, mut filter) = (Vec::new(), Vec::new());
+        let mut see = |guest: &str, chunk: &[u8]| {
+            let file = match guest {
+                wire::PATH => &mut configuration,
+                seccomp::PATH => &mut filter,
+                _ => return,
+            };
+            if file.len() + chunk.len() <= CONFIGURATION_MAX {
+                file.extend_from_slice(chunk);
+            }
+        };
+        let files = initramfs::read(image.section(".initrd")?, &mut see)?;
+        Ok(Unpacked {
+            files,
+            configuration,
+            filter,
+        })
+    }
 }
 
 impl Config {

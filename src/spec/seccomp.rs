@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use toml_edit::{Array, DocumentMut, Item, Table, TomlError, Value, value};
+
 use super::value::Checked;
 use crate::sysno;
 use crate::units::Arch;
@@ -50,9 +52,83 @@ pub fn call(text: &str) -> Checked<String> {
     }
 }
 
+/// Puts a list of calls into the text of a file, in the place of the policy that is there.
+/// All else stays as it is, comments included. An empty text is a file to begin with.
+///
+/// # Errors
+/// The reason in words, when the text is no TOML.
+pub fn write(text: &str, calls: &BTreeSet<String>) -> Checked<String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: TomlError| error.message().trim().replace('\n', ", "))?;
+    let mut list = Array::new();
+    for call in calls {
+        let mut item = Value::from(call.as_str());
+        item.decor_mut().set_prefix("\n    ");
+        list.push_formatted(item);
+    }
+    list.set_trailing_comma(true);
+    list.set_trailing("\n");
+    // a table at the end, where a value was or nothing: top-level keys cannot follow one
+    if !document.get("seccomp").is_some_and(Item::is_table_like) {
+        document.remove("seccomp");
+        document["seccomp"] = Item::Table(Table::new());
+    }
+    document["seccomp"]["calls"] = value(list);
+    Ok(document.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::load;
+    use std::path::Path;
+
+    fn calls(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_list_is_written_and_the_rest_left_alone() {
+        let wanted = calls(&["read", "openat"]);
+        for (before, kept) in [
+            ("", ""),
+            (
+                "# mine\nname = 'a' # short\n",
+                "# mine\nname = 'a' # short\n",
+            ),
+            (
+                "seccomp = 'derived'\nname = 'a' # short\n",
+                "name = 'a' # short\n",
+            ),
+            ("# mine\n[env]\nA = 'b'\n", "# mine\n[env]\nA = 'b'\n"),
+            (
+                "[seccomp] # old\ncalls = ['mmap']\n[env]\nA = 'b'\n",
+                "[seccomp] # old\n",
+            ),
+            (
+                "seccomp = { calls = ['mmap'] }\nports = [80]\n",
+                "ports = [80]\n",
+            ),
+            ("seccomp.calls = ['mmap']\nports = [80]\n", "ports = [80]\n"),
+        ] {
+            let after = write(before, &wanted).unwrap();
+            assert!(after.contains(kept), "{after}");
+            assert!(
+                after.contains("calls = [\n    \"openat\",\n    \"read\",\n]"),
+                "{after}"
+            );
+            let settings = load(&after, Path::new("x")).unwrap();
+            assert_eq!(
+                settings.seccomp,
+                Some(Seccomp::Calls(wanted.clone())),
+                "{after}"
+            );
+            // again, and nothing changes
+            assert_eq!(write(&after, &wanted).unwrap(), after);
+        }
+        assert!(write("= 3", &wanted).is_err());
+    }
 
     #[test]
     fn policies_and_calls_are_known_by_name() {
