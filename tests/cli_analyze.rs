@@ -210,3 +210,43 @@ fn a_name_that_nothing_goes_by_is_told() {
     let output = place.analyze(&file, &["--accept", ""]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A program that reads another's memory: process_vm_readv(2) is 310 on x86_64.
+fn peeper() -> Vec<u8> {
+    let mut content = vec![0xb8, 0x36, 0x01, 0, 0, 0x0f, 0x05];
+    content.extend(Sample::default().content);
+    Sample {
+        content,
+        ..Sample::default()
+    }
+    .bytes()
+}
+
+#[test]
+fn a_call_that_the_kernel_lacks_refuses_by_its_option_unless_that_is_accepted() {
+    let option = "CONFIG_CROSS_MEMORY_ATTACH";
+    let place = Place::new();
+    let file = place.file("peeper", &peeper());
+    let value = place.json(&file, &[]);
+    assert_eq!(value["verdict"], "refused");
+    assert_eq!(value["reasons"][0]["accept"], option);
+    assert_eq!(value["kernel"][0]["option"], option);
+    assert_eq!(value["kernel"][0]["level"], "error");
+    assert_eq!(
+        value["kernel"][0]["wanted"],
+        Value::from(vec!["process_vm_readv"])
+    );
+    assert!(
+        value["kernel"][0]["evidence"][0]["offset"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    let output = place.analyze(&file, &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("--accept {option}")), "{said}");
+
+    let value = place.json(&file, &["--accept", option]);
+    assert_eq!(value["verdict"], "ok");
+    assert_eq!(value["accepted"], Value::from(vec![option]));
+}

@@ -109,6 +109,14 @@ fn of_image(image: &Inspection) -> Table {
     if image.shell {
         table.row(["shell", "the app is a shell, or brings one"]);
     }
+    for one in &image.provenance.payload {
+        let why = one.why.first().map(|why| format!(", for {why}"));
+        let why = why.unwrap_or_default();
+        table.row(["added", &format!("{}, {}{why}", one.path, one.source)]);
+    }
+    for name in &image.provenance.accepted {
+        table.row(["accepted", name]);
+    }
     table
 }
 

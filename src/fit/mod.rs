@@ -118,6 +118,15 @@ pub fn judge(
     found.sorted()
 }
 
+/// Every option that is known here, without `CONFIG_`, each once.
+#[must_use]
+pub fn options() -> BTreeSet<&'static str> {
+    let calls = CALLS.iter().map(|row| row.option);
+    let paths = PATHS.iter().map(|row| row.option);
+    let features = FEATURES.iter().map(|row| row.option);
+    calls.chain(paths).chain(features).collect()
+}
+
 /// The gravest that follows from evidence of this kind.
 fn most(confidence: Confidence) -> Level {
     match confidence {

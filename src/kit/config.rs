@@ -82,6 +82,20 @@ fn is_value(text: &str) -> bool {
     text.starts_with('"') || matches!(text, "y" | "n") || number()
 }
 
+/// Options that Kconfig turns on by itself and that an app can ask for: what the
+/// architecture selects (arch/x86/Kconfig), and what an option of ours does.
+const IMPLIED: &[(Arch, &str)] = &[
+    (Arch::X86_64, "CONFIG_PERF_EVENTS=y\n"),
+    (Arch::X86_64, "CONFIG_ARCH_HAS_PKEYS=y\n"),
+];
+
+/// About the final `.config` of a kernel that is asked for these.
+pub(super) fn expected(asked: &[Asked], arch: Arch) -> String {
+    let implied = IMPLIED.iter().filter(|(of, _)| *of == arch);
+    let implied: String = implied.map(|(_, line)| *line).collect();
+    merged(asked) + &implied
+}
+
 /// The file that `make allnoconfig` takes through KCONFIG_ALLCONFIG.
 pub(super) fn merged(asked: &[Asked]) -> String {
     asked.iter().fold(String::new(), |mut text, option| {

@@ -213,13 +213,16 @@ impl Kit {
         &self.segments
     }
 
-    /// The kernel's configuration as far as it is asked for, for whom no kit is at
-    /// hand: options that Kconfig adds by itself are not in it.
+    /// The configuration that the kernel of a kit would have, for whom no kit is at
+    /// hand: what is asked for, and what follows from that as far as apps ask for it.
     ///
     /// # Errors
     /// [`KitError::Fragment`] when the command was built with a broken fragment.
     pub fn asked_config(arch: Arch) -> Result<String, KitError> {
-        Ok(config::merged(&config::gather(carried::FRAGMENTS, arch)?))
+        Ok(config::expected(
+            &config::gather(carried::FRAGMENTS, arch)?,
+            arch,
+        ))
     }
 
     /// `uname -r` of the kernel.

@@ -27,6 +27,7 @@ use super::filter::{Filter, Own};
 use super::guest::{self, Owner};
 use super::label::Label;
 use super::memory::{self, Demand};
+use super::provenance::Provenance;
 use super::verdict::{Leave, Remark};
 use super::{PipelineError, analyze, libraries};
 
@@ -149,6 +150,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     };
     let filter = Filter::choose(&appliance.seccomp, &tree, own, kit.arch())?;
     guest::configure(&mut tree, appliance, &filter)?;
+    Provenance::of(&examined).put(&mut tree)?;
 
     watcher.step(Step::Pack);
     let mut initrd = scratch(dir)?;

@@ -53,6 +53,9 @@ pub enum PipelineError {
         /// Why, each with its remedy; never empty.
         reasons: Vec<String>,
     },
+    /// What an image says of its build cannot be written or read.
+    #[error("what the image says of its build is no JSON that is known here")]
+    Provenance(#[source] serde_json::Error),
     /// The kernel's options cannot be told.
     #[error(transparent)]
     Kit(#[from] KitError),

@@ -17,6 +17,7 @@ use crate::units::{Arch, Bytes};
 use super::PipelineError;
 use super::filter::Allowed;
 use super::open::Opened;
+use super::provenance::{self, Provenance};
 
 /// The longest configuration that is read back.
 const CONFIGURATION_MAX: usize = 16 << 20;
@@ -50,6 +51,9 @@ pub struct Inspection {
     pub uki: UkiInfo,
     /// Init's configuration.
     pub config: Config,
+    /// What was added to the app by itself, and what its owner accepted.
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// The files of the initramfs.
     pub files: Vec<Entry>,
 }
@@ -115,7 +119,7 @@ pub struct Config {
 /// [`PipelineError`] when it cannot be read, is damaged, or is none of ours.
 pub fn inspect(path: &Path) -> Result<Inspection, PipelineError> {
     let mut image = Opened::open(path)?;
-    let (files, config) = unpack(&mut image).map_err(|source| image.error(source))?;
+    let (files, config, provenance) = unpack(&mut image).map_err(|source| image.error(source))?;
     let read = |source| PipelineError::Read {
         path: path.to_owned(),
         source,
@@ -146,20 +150,23 @@ pub fn inspect(path: &Path) -> Result<Inspection, PipelineError> {
             sections: uki.sections,
         },
         config,
+        provenance,
         files,
     })
 }
 
-/// Goes through the initramfs once: its entries, and init's configuration.
-fn unpack(image: &mut Opened) -> Result<(Vec<Entry>, Config), PipelineError> {
+/// Goes through the initramfs once: its entries, init's configuration, and what the
+/// build says of itself.
+fn unpack(image: &mut Opened) -> Result<(Vec<Entry>, Config, Provenance), PipelineError> {
     let Unpacked {
         files,
         configuration,
         filter,
+        provenance,
     } = Unpacked::read(image)?;
     let mut config = Config::read(&configuration)?;
     config.seccomp.read(&filter, image.summary.arch)?;
-    Ok((files, config))
+    Ok((files, config, Provenance::read(&provenance)?))
 }
 
 /// Init's configuration as it stands in the image.
@@ -167,20 +174,22 @@ pub(super) fn configuration(image: &mut Opened) -> Result<Vec<u8>, PipelineError
     Ok(Unpacked::read(image)?.configuration)
 }
 
-/// The initramfs's entries, and the content of init's files.
+/// The initramfs's entries, and the content of init's and our own files.
 struct Unpacked {
     files: Vec<Entry>,
     configuration: Vec<u8>,
     filter: Vec<u8>,
+    provenance: Vec<u8>,
 }
 
 impl Unpacked {
     fn read(image: &mut Opened) -> Result<Unpacked, PipelineError> {
-        let (mut configuration, mut filter) = (Vec::new(), Vec::new());
+        let (mut configuration, mut filter, mut provenance) = (Vec::new(), Vec::new(), Vec::new());
         let mut see = |guest: &str, chunk: &[u8]| {
             let file = match guest {
                 wire::PATH => &mut configuration,
                 seccomp::PATH => &mut filter,
+                provenance::PATH => &mut provenance,
                 _ => return,
             };
             if file.len() + chunk.len() <= CONFIGURATION_MAX {
@@ -192,6 +201,7 @@ impl Unpacked {
             files,
             configuration,
             filter,
+            provenance,
         })
     }
 }

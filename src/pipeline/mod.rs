@@ -15,6 +15,7 @@ mod learn;
 mod libraries;
 mod memory;
 mod open;
+mod provenance;
 mod verdict;
 
 pub use analyze::{Answer, KernelConfig, Report, Syscalls, analyze};
@@ -26,4 +27,5 @@ pub use filter::{Allowed, Filter};
 pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};
 pub use learn::learning;
 pub use open::{Summary, summary};
+pub use provenance::{Given, Provenance};
 pub use verdict::{Leave, Remark};
