@@ -161,7 +161,7 @@ impl Page<'_> {
                     .shell
                     .map(|shell| format!("it is {shell}, or brings it")),
             ),
-            ("calls", report.arch.map(|_| calls(report))),
+            ("calls", report.linkage.map(|_| calls(report))),
             (
                 "listens",
                 (!report.listens.is_empty()).then(|| listens(report)),

@@ -55,7 +55,8 @@ const SAMPLE: usize = 256 << 10;
 const SAMPLES: usize = 8;
 
 /// About how many bytes `content` packs to at [`DEFAULT_LEVEL`], told from samples that
-/// are spread over it: within some per cent, in a hundredth of the time.
+/// are spread over it. Measured on servers of 13 to 226 MB: from 1 % too few to 17 % too
+/// many, since samples do not find what repeats far away.
 ///
 /// # Errors
 /// zstd could not have its memory.

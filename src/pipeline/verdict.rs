@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::app::{Allow, Analysis, Kind, Refusal, admit};
+use crate::app::{Allow, Analysis, Refusal, admit};
 use crate::fit::{Finding, Level};
 use crate::need::{Confidence, Evidence, Need, NeedKind};
 
@@ -96,18 +96,27 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Refuses for `remark`, unless its owner took it as it is.
-    fn refuse(&mut self, remark: Remark) {
-        match &remark.accept {
-            Some(name) if self.leave.accept.contains(name) => {
-                self.verdict.accepted.push(name.clone());
-            }
-            _ if self.multi_call => self.verdict.warnings.push(Remark {
-                accept: None,
-                ..remark
-            }),
-            _ => self.verdict.reasons.push(remark),
+    /// Refuses for what is `told`, unless its owner took it as it is.
+    fn refuse(&mut self, told: String, name: &str, evidence: &[Evidence]) {
+        if self.leave.accept.contains(name) {
+            self.verdict.accepted.push(name.to_owned());
+        } else if self.multi_call {
+            self.warn(told, evidence);
+        } else {
+            self.verdict.reasons.push(Remark {
+                what: format!("{told}; give --accept {name} if it can do without"),
+                accept: Some(name.to_owned()),
+                evidence: evidence.to_vec(),
+            });
         }
+    }
+
+    fn warn(&mut self, what: String, evidence: &[Evidence]) {
+        self.verdict.warnings.push(Remark {
+            what,
+            accept: None,
+            evidence: evidence.to_vec(),
+        });
     }
 
     /// Programs that it starts and that nothing brings.
@@ -126,15 +135,11 @@ impl Judged<'_> {
             if there {
                 continue;
             }
-            self.refuse(Remark {
-                what: format!(
-                    "starts {name} ({}), and an image has no programs but the app; \
-                     have it do that by itself, or give --accept {name} if it can do without",
-                    first(&need.evidence)
-                ),
-                accept: Some(name.clone()),
-                evidence: need.evidence.clone(),
-            });
+            let told = format!(
+                "starts {name} ({}), and an image has no programs but the app",
+                first(&need.evidence)
+            );
+            self.refuse(told, name, &need.evidence);
         }
     }
 
@@ -142,25 +147,15 @@ impl Judged<'_> {
     fn kernel(&mut self, fit: &[Finding]) {
         for finding in fit {
             let option = &finding.option;
-            let lacks = format!(
-                "uses {} ({}), and the kernel is built without {option}",
+            let told = format!(
+                "needs {option} for {} ({}), and the kernel is built without",
                 finding.what,
                 first(&finding.evidence)
             );
             match finding.level {
-                Level::Error => self.refuse(Remark {
-                    what: format!(
-                        "{lacks}: that will fail; give --accept {option} if it can do without"
-                    ),
-                    accept: Some(option.clone()),
-                    evidence: finding.evidence.clone(),
-                }),
-                Level::Warning => self.verdict.warnings.push(Remark {
-                    what: format!("{lacks}: what depends on that will fail"),
-                    accept: None,
-                    evidence: finding.evidence.clone(),
-                }),
-                // told on the page, with its option
+                Level::Error => self.refuse(told, option, &finding.evidence),
+                Level::Warning => self.warn(told, &finding.evidence),
+                // told on the page, by its option
                 Level::Note => {}
             }
         }
@@ -177,19 +172,15 @@ impl Judged<'_> {
             if need.confidence < Confidence::Likely || writable || !path.starts_with('/') {
                 continue;
             }
-            let only = if brought(path) {
-                "is read-only"
-            } else {
-                "is not there"
+            let only = match brought(path) {
+                true => "is read-only",
+                false => "is not there",
             };
-            self.verdict.warnings.push(Remark {
-                what: format!(
-                    "writes to {path} ({}), which {only}; lead it to /tmp, whose content ends with the machine",
-                    first(&need.evidence)
-                ),
-                accept: None,
-                evidence: need.evidence.clone(),
-            });
+            let told = format!(
+                "writes to {path} ({}), which {only}; lead it to /tmp, whose content ends with the machine",
+                first(&need.evidence)
+            );
+            self.warn(told, &need.evidence);
         }
     }
 
@@ -204,22 +195,17 @@ impl Judged<'_> {
                 .iter()
                 .map(|listen| listen.port.to_string())
                 .collect();
-            self.verdict.warnings.push(Remark {
-                what: format!(
-                    "listens on the loopback address alone (port {}), where no other machine reaches it; tell it to listen on 0.0.0.0 or [::]",
-                    ports.join(", ")
-                ),
-                accept: None,
-                evidence: likely.iter().map(|listen| listen.evidence.clone()).collect(),
-            });
+            let told = format!(
+                "listens on the loopback address alone (port {}), where no other machine reaches it; tell it to listen on 0.0.0.0 or [::]",
+                ports.join(", ")
+            );
+            let evidence: Vec<Evidence> = likely.iter().map(|one| one.evidence.clone()).collect();
+            self.warn(told, &evidence);
         }
-        if let Kind::Elf(elf) = &analysis.shape.kind {
-            let seen = !analysis.needs.is_empty() || analysis.make.language.is_some();
-            if elf.packed.is_some() && self.admitted && !seen {
-                self.verdict.warnings.push(Remark::plain(
-                    "is packed, and what it needs and calls inside cannot be told; unpack it to have it judged".to_owned(),
-                ));
-            }
+        let seen = !analysis.needs.is_empty() || analysis.make.language.is_some();
+        if analysis.shape.packed().is_some() && self.admitted && !seen {
+            let told = "is packed, and what it needs and calls inside cannot be told; unpack it to have it judged";
+            self.warn(told.to_owned(), &[]);
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::app::Facts;
 use crate::app::code::Calls;
 use crate::app::make::Make;
 use crate::app::needs::Listen;
-use crate::app::{Elf, ElfKind, Linkage, Machine, Shape, Shell};
+use crate::app::{Elf, ElfKind, Kind, Linkage, Machine, Shape, Shell};
 use crate::units::Bytes;
 
 fn place(what: &str) -> Evidence {
