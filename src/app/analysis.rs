@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem;
+
 use super::binary::Binary;
 use super::code::{self, Calls};
 use super::facts::{self, Facts};
@@ -9,7 +11,7 @@ use super::make::{self, Make};
 use super::needs::{self, Listen};
 use super::traces::Search;
 use super::{Damage, Shape, inspect};
-use crate::need::Need;
+use crate::need::{Confidence, Need, NeedKind};
 
 /// What a file is, was made with, needs and does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,9 @@ pub struct Analysis {
     /// The system calls that it can make.
     pub calls: Calls,
 }
+
+/// UPX's mark (UPX, src/conf.h, UPX_MAGIC_LE32).
+const UPX: &[u8] = b"UPX!";
 
 /// The strings that anything is judged by.
 static SEARCH: LazyLock<Search> =
@@ -52,14 +57,37 @@ pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
     if let (Some(_), Ok(binary)) = (analysis.shape.arch(), Binary::parse(bytes)) {
         let traces = SEARCH.run(&binary);
         analysis.facts = facts::facts(&binary);
-        if analysis.shape.packed().is_some() {
-            // what a packer puts behind its segments is its own
-            analysis.facts.appended = 0;
-        }
         analysis.make = make::make(&binary, &traces);
         analysis.calls = code::calls(&binary);
         (analysis.needs, analysis.listens) =
             needs::needs(&binary, &traces, &analysis.make, &analysis.calls);
+        if analysis.shape.shell().is_some() {
+            // a shell starts what it is told to; that it is one is told elsewhere
+            let program = |need: &Need| matches!(need.kind, NeedKind::Program(_));
+            analysis.needs.retain(|need| !program(need));
+        }
+        if analysis.shape.packed().is_some() {
+            analysis.unpacks(&binary);
+        }
     }
     Ok(analysis)
+}
+
+impl Analysis {
+    /// Of a packed program only what unpacks it can be seen.
+    fn unpacks(&mut self, binary: &Binary<'_>) {
+        // what a packer puts behind its segments is its own
+        self.facts.appended = 0;
+        let mark = memmem::find(binary.bytes, UPX).unwrap_or(0) as u64;
+        self.calls.unresolved.push(binary.evidence(
+            mark,
+            "packed by UPX: what the program inside calls cannot be told; unpack it with `upx -d`",
+        ));
+        // UPX 4 and later unpack into a file without a name
+        self.needs.push(Need {
+            kind: NeedKind::Kernel("MEMFD_CREATE".to_owned()),
+            confidence: Confidence::Likely,
+            evidence: vec![binary.evidence(mark, "packed by UPX")],
+        });
+    }
 }

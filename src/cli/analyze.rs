@@ -140,9 +140,10 @@ impl Page<'_> {
             ("libraries", (!libraries.is_empty()).then_some(libraries)),
             (
                 "packed",
-                report
-                    .packed
-                    .then(|| "it unpacks itself when it starts".to_owned()),
+                report.packed.then(|| {
+                    "by UPX: what it needs and calls cannot be told; unpack it with `upx -d`"
+                        .to_owned()
+                }),
             ),
             ("hardening", hardening(report)),
             ("build id", report.facts.build_id.clone()),

@@ -1,0 +1,274 @@
+//! Needs of programs of C, C++, Rust and other languages of their kind: their strings,
+//! their symbols where they have some, and what they import.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memchr::memmem;
+use object::Endianness;
+use object::elf;
+use object::read::elf::{FileHeader as _, Sym as _};
+
+use super::found::Found;
+use super::programs::{self, SHELL};
+use super::sites::{Held, Sites};
+use super::table::{self, Stands, What};
+use crate::app::binary::Binary;
+use crate::app::make::Make;
+use crate::app::traces::Traces;
+use crate::need::Confidence::{self, Likely, Possible};
+use crate::need::{Evidence, NeedKind};
+use crate::units::Arch;
+
+/// The configuration of glibc's name service.
+pub const NSSWITCH: &str = "/etc/nsswitch.conf";
+/// Bytes of code around the shell's address in which the address of `-c` is looked for.
+const NEAR: u64 = 256;
+/// Imported symbols that are looked at.
+const IMPORTS_MAX: usize = 1 << 16;
+/// Bytes of a path that is told.
+const PATH_MAX: usize = 256;
+
+/// Functions that run the shell.
+const SHELL_FUNCTIONS: &[&str] = &["system", "__libc_system", "popen", "_IO_popen"];
+/// Functions whose first argument is the path or name of a program.
+const EXEC_FUNCTIONS: &[&str] = &[
+    "execl", "execle", "execlp", "execv", "execve", "execvp", "execvpe",
+];
+/// Those that have it as their second.
+const SPAWN_FUNCTIONS: &[&str] = &["posix_spawn", "posix_spawnp"];
+/// What a name in libraries begins with that call the shell only when they are told to.
+const OPTIONAL: &[&str] = &["rd_kafka_"];
+
+/// What functions that are imported or linked in tell, besides starting programs.
+const FUNCTIONS: &[(&str, What)] = &[
+    ("getpwnam", What::Users),
+    ("getpwuid", What::Users),
+    ("getpwnam_r", What::Users),
+    ("getpwuid_r", What::Users),
+    ("getgrnam", What::Users),
+    ("getaddrinfo", What::Names),
+    ("gethostbyname", What::Names),
+];
+
+/// Adds what `binary` says, which is not of Go.
+pub fn find(
+    binary: &Binary<'_>,
+    traces: &Traces,
+    make: &Make,
+    sites: &Sites<'_, '_>,
+    found: &mut Found,
+) {
+    for rule in table::TEXTS {
+        let stands = |place: &&u64| match rule.stands {
+            Stands::Anywhere => true,
+            Stands::Whole => is_whole(binary, **place, rule.text.len()),
+        };
+        let places = traces.places(rule.text.as_bytes());
+        if let Some(place) = places.iter().find(stands) {
+            let evidence = binary.evidence(*place, rule.text);
+            found.add(rule.what.kind(), rule.confidence, evidence);
+        }
+    }
+    for package in table::CRATES {
+        if let Some(version) = make.dependencies.get(package.name) {
+            let folder = format!("/{}-{version}/", package.name);
+            let place = memmem::find(binary.bytes, folder.as_bytes()).unwrap_or(0) as u64;
+            let what = format!("the crate {} {version} is linked in", package.name);
+            let evidence = binary.evidence(place, what);
+            found.add(package.what.kind(), package.confidence, evidence);
+        }
+    }
+    let imports = imports(binary);
+    for (name, what) in FUNCTIONS {
+        if imports.contains(name) {
+            let evidence = binary.evidence(0, format!("{name} is imported"));
+            found.add(what.kind(), Likely, evidence);
+        }
+    }
+    started(binary, traces, make, sites, &imports, found);
+}
+
+/// Name service modules, which static glibc loads at run time.
+pub fn name_service(binary: &Binary<'_>, traces: &Traces, make: &Make, found: &mut Found) {
+    let glibc = make.libc.as_ref().is_some_and(|libc| libc.name == "glibc");
+    if !glibc || binary.section(".interp").is_some() {
+        return;
+    }
+    let mut places = traces.places(NSSWITCH.as_bytes()).iter();
+    if let Some(place) = places.find(|place| is_whole(binary, **place, NSSWITCH.len())) {
+        let evidence = binary.evidence(*place, NSSWITCH);
+        found.add(NeedKind::NameServiceModules, Likely, evidence);
+    }
+}
+
+/// Whether `len` bytes at `place` are a whole string of C.
+fn is_whole(binary: &Binary<'_>, place: u64, len: usize) -> bool {
+    let before = place.checked_sub(1);
+    before.is_some_and(|before| ends(binary, before, 0)) && ends(binary, place, len)
+}
+
+/// Whether a string of C ends behind `len` bytes at `place`.
+fn ends(binary: &Binary<'_>, place: u64, len: usize) -> bool {
+    let end = usize::try_from(place)
+        .ok()
+        .and_then(|at| at.checked_add(len));
+    end.and_then(|end| binary.bytes.get(end)) == Some(&0)
+}
+
+/// Programs that are started.
+///
+/// Every C library carries the shell's path for execvp(3), which hands it files that
+/// are no programs. What uses it as a shell gives it `-c`: system(3), popen(3), and
+/// programs of their own accord. So the address of the one near that of the other tells.
+fn started(
+    binary: &Binary<'_>,
+    traces: &Traces,
+    make: &Make,
+    sites: &Sites<'_, '_>,
+    imports: &BTreeSet<&str>,
+    found: &mut Found,
+) {
+    // a language that starts programs by itself has no use for system(3): there it is
+    // in a library of C that was linked in
+    let language = make.language.as_deref();
+    let native = !matches!(language, Some("Rust" | "Haskell" | "Java" | "C#"));
+    let confidence = if native { Likely } else { Possible };
+    let shell = || NeedKind::Program(SHELL.to_owned());
+    let imported = SHELL_FUNCTIONS.iter().find(|name| imports.contains(*name));
+    if let Some(name) = imported {
+        let evidence = binary.evidence(0, format!("{name} is imported"));
+        found.add(shell(), confidence, evidence);
+    }
+    let named = calls_by_name(binary, sites, confidence, found);
+    let places = traces.places(SHELL.as_bytes());
+    let texts: Vec<(u64, u64)> = places
+        .iter()
+        .filter_map(|place| Some((binary.address_of(*place)?, *place)))
+        .collect();
+    let mut addresses: Vec<u64> = texts.iter().map(|(address, _)| *address).collect();
+    addresses.sort_unstable();
+    for site in sites.references(&addresses) {
+        let Some((_, place)) = texts.iter().find(|(address, _)| *address == site.target) else {
+            continue;
+        };
+        // another string may end in this one: whose address is taken is all that counts
+        let of_c = ends(binary, *place, SHELL.len());
+        let told = if of_c {
+            // symbols tell it better, by who calls
+            !named && gives_command(binary, sites, site.at)
+        } else {
+            language == Some("Rust")
+        };
+        if told {
+            let confidence = if of_c { confidence } else { Likely };
+            let what = match (of_c, binary.offset_of(site.at)) {
+                (true, Some(at)) => format!("{SHELL}, used with -c at {at:#x}"),
+                (_, at) => format!("{SHELL}, used at {:#x}", at.unwrap_or_default()),
+            };
+            found.add(shell(), confidence, binary.evidence(*place, what));
+        }
+    }
+}
+
+/// Whether code near `site` takes the address of the string `-c`.
+fn gives_command(binary: &Binary<'_>, sites: &Sites<'_, '_>, site: u64) -> bool {
+    let is_option = |address: u64| binary.at(address).starts_with(b"-c\0");
+    // a compiler may put the addresses of constant arguments into a table
+    let leads = |address: u64| is_option(address) || binary.word(address).is_some_and(is_option);
+    let (from, code) = sites.around(site, NEAR);
+    let number = |at: usize| {
+        let bytes = code.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes)
+    };
+    match binary.arch {
+        // any four bytes as a displacement or an address: that one of them leads to
+        // just this string by chance is out of the question
+        Arch::X86_64 => (0..code.len().saturating_sub(3)).any(|at| {
+            let next = from.wrapping_add(at as u64 + 4);
+            let disp = i64::from(number(at) as i32);
+            leads(next.wrapping_add_signed(disp)) || is_option(u64::from(number(at)))
+        }),
+        Arch::Aarch64 => Sites::addresses(from, code).into_iter().any(leads),
+    }
+}
+
+/// What symbols tell: calls of the functions that start programs. Gives whether the
+/// program has such symbols at all.
+fn calls_by_name(
+    binary: &Binary<'_>,
+    sites: &Sites<'_, '_>,
+    confidence: Confidence,
+    found: &mut Found,
+) -> bool {
+    let mut targets: BTreeMap<u64, &str> = BTreeMap::new();
+    for symbol in binary.symbols.iter().filter(|symbol| symbol.function) {
+        let lists = [SHELL_FUNCTIONS, EXEC_FUNCTIONS, SPAWN_FUNCTIONS];
+        if lists.iter().any(|list| list.contains(&symbol.name)) {
+            targets.insert(symbol.address, symbol.name);
+        }
+    }
+    let addresses: Vec<u64> = targets.keys().copied().collect();
+    for site in sites.calls(&addresses) {
+        let (Some(name), Some(caller)) = (targets.get(&site.target), binary.symbol_at(site.at))
+        else {
+            continue;
+        };
+        // the C library calls itself
+        if targets.contains_key(&caller.address) {
+            continue;
+        }
+        let optional = OPTIONAL.iter().any(|start| caller.name.starts_with(start));
+        let confidence = if optional { Possible } else { confidence };
+        let held = sites.held(caller.address, site.at);
+        let place = binary.offset_of(site.at).unwrap_or_default();
+        let argument = usize::from(SPAWN_FUNCTIONS.contains(name));
+        let text = text(binary, &held, argument);
+        let evidence = |text: &str| -> Evidence {
+            binary.evidence(place, format!("{name}({text}) by {}", caller.name))
+        };
+        if SHELL_FUNCTIONS.contains(name) {
+            let text = text.map_or_else(|| "…".to_owned(), |text| format!("{text:?}"));
+            found.add(
+                NeedKind::Program(SHELL.to_owned()),
+                confidence,
+                evidence(&text),
+            );
+        } else if let Some(path) = text.filter(|text| programs::is_program(text)) {
+            let confidence = confidence.min(programs::confidence(&path));
+            let evidence = evidence(&format!("{path:?}"));
+            found.add(NeedKind::Program(path), confidence, evidence);
+        }
+    }
+    !targets.is_empty()
+}
+
+/// The string that an argument points at, by C's own convention.
+fn text(binary: &Binary<'_>, held: &Held, number: usize) -> Option<String> {
+    const X86_64: [usize; 6] = [7, 6, 2, 1, 8, 9];
+    let register = match binary.arch {
+        Arch::X86_64 => *X86_64.get(number)?,
+        Arch::Aarch64 => number,
+    };
+    let bytes = binary.at((*held.get(register)?)?);
+    let bytes = &bytes[..bytes.len().min(PATH_MAX)];
+    let end = memchr::memchr(0, bytes).filter(|end| *end > 0)?;
+    std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
+}
+
+/// The functions that a dynamic program imports.
+fn imports<'a>(binary: &Binary<'a>) -> BTreeSet<&'a str> {
+    let names = || {
+        let header = elf::FileHeader64::<Endianness>::parse(binary.bytes).ok()?;
+        let endian = header.endian().ok()?;
+        let table = header.sections(endian, binary.bytes).ok()?;
+        let symbols = table.symbols(endian, binary.bytes, elf::SHT_DYNSYM).ok()?;
+        let imported = symbols
+            .iter()
+            .take(IMPORTS_MAX)
+            .filter(|symbol| symbol.st_shndx(endian) == elf::SHN_UNDEF)
+            .filter_map(|symbol| symbol.name(endian, symbols.strings()).ok())
+            .filter_map(|name| std::str::from_utf8(name).ok());
+        Some(imported.collect::<BTreeSet<_>>())
+    };
+    names().unwrap_or_default()
+}
