@@ -156,6 +156,23 @@ pub enum AppError {
     },
 }
 
+impl AppError {
+    /// The same of a file that people know by another name.
+    #[must_use]
+    pub fn named(self, name: &Path) -> AppError {
+        let path = name.to_owned();
+        match self {
+            AppError::Missing(_) => AppError::Missing(path),
+            AppError::Directory(_) => AppError::Directory(path),
+            AppError::Special(_) => AppError::Special(path),
+            AppError::Open { source, .. } => AppError::Open { path, source },
+            AppError::TooLong { size, .. } => AppError::TooLong { path, size },
+            AppError::Damaged { damage, .. } => AppError::Damaged { path, damage },
+            AppError::Refused { reason, .. } => AppError::Refused { path, reason },
+        }
+    }
+}
+
 /// Tells what the file of these bytes is.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! `ampoule build`: an app becomes an image.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt as _;
@@ -12,10 +13,9 @@ use super::interrupt;
 use super::leave::LeaveArgs;
 use super::table::{self, Table};
 use super::ui::{Progress, Ui};
-use crate::app;
 use crate::closure::Library;
 use crate::kit::Kit;
-use crate::pipeline::{self, Built, Step, Watcher};
+use crate::pipeline::{self, Built, Step, Taken, Watcher};
 use crate::spec::{self, Appliance, Origin, Seccomp, Settings, SpecError, User, seccomp, value};
 
 /// Seal an app into a bootable image
@@ -62,6 +62,9 @@ pub struct BuildArgs {
     /// app really makes.
     #[arg(long, value_name = "POLICY", value_parser = seccomp::named)]
     pub seccomp: Option<Seccomp>,
+    /// Take all files of this root: a directory, or an OCI image layout
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
     #[command(flatten)]
     pub leave: LeaveArgs,
     /// Print the result as JSON
@@ -77,7 +80,8 @@ Examples:
   ampoule build ./server --port 8080
   ampoule build ./server -o edge.img --env LOG=info -- --listen :8080
   ampoule build ./caddy --file ./site:/srv --port 80 -- file-server --root /srv
-  ampoule build --config deploy/ampoule.toml";
+  ampoule build --config deploy/ampoule.toml
+  ampoule build --rootfs ./image --port 8080";
 
 /// The file that is read when no app is named.
 const CONFIG: &str = "ampoule.toml";
@@ -89,11 +93,14 @@ fn port(text: &str) -> Result<u16, String> {
 
 pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let json = args.json;
-    let appliance = appliance(args)?;
-    check_output(&appliance)?;
-    let allow = pipeline::allow(&appliance);
-    let kit = Kit::open(app::screen(&appliance.app, &allow)?)?;
-    let built = pipeline::build(&appliance, &kit, &Watching::new(ui))?;
+    let settings = settings(args)?;
+    let watching = Watching::new(ui);
+    let source = pipeline::open(settings, &watching)?;
+    let appliance = &source.appliance;
+    check_output(appliance)?;
+    let kit = Kit::open(pipeline::screen(appliance)?)?;
+    let built = pipeline::build(appliance, &kit, &watching)?;
+    drop(watching);
     if built.unpinned {
         ui.warn("the kit is not the pinned one; the image is marked \"unpinned\"");
     }
@@ -115,14 +122,16 @@ pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 /// File and flags as one.
-fn appliance(args: BuildArgs) -> Result<Appliance, SpecError> {
+fn settings(args: BuildArgs) -> Result<Settings, SpecError> {
     let path = match (&args.config, &args.app) {
         (Some(path), _) => Some(path.clone()),
-        (None, None) if Path::new(CONFIG).exists() => Some(PathBuf::from(CONFIG)),
+        (None, None) if args.rootfs.is_none() && Path::new(CONFIG).exists() => {
+            Some(PathBuf::from(CONFIG))
+        }
         (None, _) => None,
     };
     let file = path.map(|path| read(&path)).transpose()?;
-    flags(args)?.or(file.unwrap_or_default()).resolve()
+    Ok(flags(args)?.or(file.unwrap_or_default()))
 }
 
 fn read(path: &Path) -> Result<Settings, SpecError> {
@@ -156,6 +165,7 @@ fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
         user: args.user,
         workdir: args.workdir,
         libs: args.libs,
+        rootfs: args.rootfs,
         seccomp: args.seccomp,
         allow_shell: args.leave.allow_shell.then_some(true),
         accept: args.leave.accept.into_iter().collect(),
@@ -215,6 +225,9 @@ fn summary(built: &Built) -> String {
         "kernel",
         &format!("{} for {}{mark}", built.kernel, built.arch),
     ]);
+    if let Some(root) = &built.root {
+        table.row(["root", &taken(root)]);
+    }
     if !built.libraries.is_empty() {
         table.row(["libraries", &libraries(&built.libraries)]);
     }
@@ -229,6 +242,23 @@ fn summary(built: &Built) -> String {
         table.row(["accepted", name]);
     }
     table.render(0)
+}
+
+fn taken(root: &Taken) -> String {
+    let mut told = format!(
+        "{} entries of {}, {}",
+        root.entries,
+        root.dir.display(),
+        root.size
+    );
+    if !root.left_out.is_empty() {
+        let _ = write!(
+            told,
+            "; {} left out, which --json names",
+            root.left_out.len()
+        );
+    }
+    told
 }
 
 /// The names of the libraries that came in, the interpreter first.

@@ -12,6 +12,7 @@ use crate::app::AppError;
 use crate::closure::ClosureError;
 use crate::kit::KitError;
 use crate::pipeline::PipelineError;
+use crate::rootfs::RootfsError;
 use crate::spec::SpecError;
 
 /// How a command ended, as its exit code tells it.
@@ -174,6 +175,16 @@ fn of_kit(error: &KitError) -> Exit {
     }
 }
 
+fn of_rootfs(error: &RootfsError) -> Exit {
+    match error {
+        RootfsError::Spool { .. } => Exit::Environment,
+        RootfsError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
+        RootfsError::Read { .. } => Exit::Environment,
+        RootfsError::NotADirectory(_) => Exit::Usage,
+        _ => Exit::UnsuitableApp,
+    }
+}
+
 fn of_pipeline(error: &PipelineError) -> Exit {
     match error {
         PipelineError::App(_) | PipelineError::Incomplete { .. } | PipelineError::Unfit { .. } => {
@@ -181,7 +192,11 @@ fn of_pipeline(error: &PipelineError) -> Exit {
         }
         PipelineError::Kit(error) => of_kit(error),
         PipelineError::Closure(ClosureError::Open { .. }) => Exit::Usage,
-        PipelineError::Closure(_) => Exit::UnsuitableApp,
+        PipelineError::Closure(_)
+        | PipelineError::AppLeftOut { .. }
+        | PipelineError::Script { .. } => Exit::UnsuitableApp,
+        PipelineError::Rootfs(error) => of_rootfs(error),
+        PipelineError::NoEntrypoint(_) | PipelineError::NoProgram { .. } => Exit::Usage,
         PipelineError::Spec(_) | PipelineError::Tree(_) | PipelineError::Wire(_) => Exit::Usage,
         PipelineError::Interrupted => Exit::Interrupted,
         PipelineError::Read { .. } | PipelineError::Write { .. } => Exit::Environment,

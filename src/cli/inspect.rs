@@ -117,6 +117,13 @@ fn of_image(image: &Inspection) -> Table {
     for name in &image.provenance.accepted {
         table.row(["accepted", name]);
     }
+    if !image.provenance.left_out.is_empty() {
+        let told = format!(
+            "{} paths of the root, which --json names",
+            image.provenance.left_out.len()
+        );
+        table.row(["left out", &told]);
+    }
     table
 }
 

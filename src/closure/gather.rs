@@ -341,7 +341,7 @@ impl Gather<'_> {
                     let all: Vec<&str> = callers.iter().map(|(_, who)| who.as_str()).collect();
                     let verb = if all.len() == 1 { "calls" } else { "call" };
                     let note = format!("{} {verb} {name}: {what}", all.join(", "));
-                    self.closure.notes.push(note);
+                    self.closure.unknown.push(note);
                 }
                 _ => {}
             }
@@ -384,7 +384,7 @@ impl Gather<'_> {
             if self.load(name, by.unwrap_or(0), reason)? {
                 self.follow(self.loaded.len() - 1, program)?;
             } else {
-                self.closure.notes.push(format!(
+                self.closure.absent.push(format!(
                     "{caller} calls {call}, which loads {name}, and that is not there"
                 ));
             }

@@ -50,8 +50,10 @@ pub struct Closure {
     pub outdated: Vec<Outdated>,
     /// Who asks glibc for names of users or machines, if somebody does.
     pub name_service: Option<String>,
+    /// What the program loads at run time and is not there.
+    pub absent: Vec<String>,
     /// What the program may load at run time and nothing shows.
-    pub notes: Vec<String>,
+    pub unknown: Vec<String>,
 }
 
 /// One thing in the guest.

@@ -297,7 +297,7 @@ fn what_the_c_library_loads_by_itself_comes_along() {
     };
     let unwinds = app(&["pthread_cancel"]);
     let closure = system.closure(&unwinds);
-    assert!(closure.notes[0].contains("libgcc_s.so.1"), "{closure:?}");
+    assert!(closure.absent[0].contains("libgcc_s.so.1"), "{closure:?}");
     system.put(
         &format!("{TRIPLE}/libgcc_s.so.1"),
         &library("libgcc_s.so.1", &["libc.so.6"]),
@@ -327,12 +327,12 @@ fn what_the_c_library_loads_by_itself_comes_along() {
     let names: Vec<&str> = closure.libraries.iter().map(|l| l.name.as_str()).collect();
     assert_eq!(names[2..], ["libnss_dns.so.2", "libresolv.so.2"]);
     assert!(
-        closure.notes[0].contains("libnss_files.so.2"),
+        closure.absent[0].contains("libnss_files.so.2"),
         "{closure:?}"
     );
 
     let closure = system.closure(&app(&["dlopen"]));
-    assert!(closure.notes[0].starts_with("the app calls dlopen"));
+    assert!(closure.unknown[0].starts_with("the app calls dlopen"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::disk::{self, BootCode, Plan};
 use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
 use crate::kit::Kit;
 use crate::payload::Addition;
+use crate::spec::files::{LeftOut, Root};
 use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
@@ -34,6 +35,8 @@ use super::{PipelineError, analyze, libraries};
 /// A stage of a build, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The root that files come from is read.
+    Unpack,
     /// The app is read and judged.
     Analyse,
     /// The initramfs is compressed.
@@ -51,6 +54,7 @@ impl Step {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
+            Step::Unpack => "reading the root",
             Step::Analyse => "reading the app",
             Step::Pack => "packing the initramfs",
             Step::Assemble => "assembling the UKI",
@@ -103,6 +107,9 @@ pub struct Built {
     pub unpinned: bool,
     /// The app's interpreter and libraries, each with the reason why it is there.
     pub libraries: Vec<Library>,
+    /// What came from a root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Taken>,
     /// What its user should know and nothing can decide.
     pub notes: Vec<String>,
     /// The filter of system calls.
@@ -115,6 +122,34 @@ pub struct Built {
     pub accepted: Vec<String>,
     /// What its owner accepted, and nothing goes by.
     pub accepted_in_vain: Vec<String>,
+}
+
+/// What came from a root directory or a container image, and what did not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Taken {
+    /// Where it lies.
+    pub dir: PathBuf,
+    /// How many files, links and directories came.
+    pub entries: usize,
+    /// The bytes in its files.
+    pub size: Bytes,
+    /// What of it has no place in a sealed machine.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Taken {
+    fn of(root: &Root) -> Taken {
+        let size = root.entries.iter().map(|entry| match entry.kind {
+            files::Kind::File { len, .. } => len,
+            _ => 0,
+        });
+        Taken {
+            dir: root.dir.clone(),
+            entries: root.entries.len(),
+            size: Bytes(size.sum()),
+            left_out: root.left_out.clone(),
+        }
+    }
 }
 
 /// Makes the image that `appliance` describes out of `kit`.
@@ -136,9 +171,11 @@ pub fn build(
 fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built, PipelineError> {
     watcher.step(Step::Analyse);
     let files = files::collect(&appliance.files)?;
+    let root = appliance.root.as_ref();
     let examined = judge(appliance, kit, &files)?;
-    let shell =
-        examined.analysis.shape.shell().is_some() | shell_among(&files, appliance.allow_shell)?;
+    let shell = examined.analysis.shape.shell().is_some()
+        | shell_among(&files, appliance.allow_shell)?
+        | root.is_some_and(|root| root.shell);
     let header = setup_header(kit.kernel())?;
     let dir = directory(&appliance.output);
 
@@ -150,7 +187,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     };
     let filter = Filter::choose(&appliance.seccomp, &tree, own, kit.arch())?;
     guest::configure(&mut tree, appliance, &filter)?;
-    Provenance::of(&examined).put(&mut tree)?;
+    Provenance::of(&examined, root).put(&mut tree)?;
 
     watcher.step(Step::Pack);
     let mut initrd = scratch(dir)?;
@@ -191,7 +228,13 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
         kernel: kit.kernel_version().to_owned(),
         unpinned: kit.unpinned(),
         libraries: brought.libraries,
-        notes: brought.notes,
+        root: root.map(Taken::of),
+        notes: root
+            .map_or(&[][..], |root| &root.notes)
+            .iter()
+            .cloned()
+            .chain(brought.notes)
+            .collect(),
         seccomp: filter,
         payload: examined.payload,
         warnings: examined.verdict.warnings,
@@ -205,8 +248,17 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
 pub fn allow(appliance: &Appliance) -> Allow {
     Allow {
         shell: appliance.allow_shell,
-        dynamic: appliance.libs.is_some(),
+        dynamic: appliance.libs.is_some() || appliance.root.is_some(),
     }
+}
+
+/// Judges the app by its headers, and gives the architecture that its image has.
+///
+/// # Errors
+/// [`AppError`] in one line with the remedy.
+pub fn screen(appliance: &Appliance) -> Result<Arch, AppError> {
+    app::screen(&appliance.app, &allow(appliance))
+        .map_err(|error| error.named(appliance.app_shown()))
 }
 
 /// Reads the app, once, and refuses what cannot work in an image made with `kit`, its
@@ -216,28 +268,29 @@ fn judge(
     kit: &Kit,
     files: &[files::Entry],
 ) -> Result<Examined, PipelineError> {
-    let path = &appliance.app;
+    let shown = appliance.app_shown();
     let config = analyze::config_of(kit)?;
     let leave = Leave {
         allow: allow(appliance),
         accept: appliance.accept.clone(),
     };
-    let bytes = app::load(path)?;
+    let bytes = app::load(&appliance.app).map_err(|error| error.named(shown))?;
     let owner = Owner {
         files,
+        root: appliance.root.as_ref(),
         env: &appliance.env,
     };
     let examined =
-        examine(&bytes, &file_name(path), &config, &leave, &owner).map_err(|damage| {
+        examine(&bytes, &file_name(shown), &config, &leave, &owner).map_err(|damage| {
             AppError::Damaged {
-                path: path.clone(),
+                path: shown.to_owned(),
                 damage,
             }
         })?;
     if !examined.verdict.reasons.is_empty() {
         let reasons = examined.verdict.reasons.into_iter();
         return Err(PipelineError::Unfit {
-            app: path.clone(),
+            app: shown.to_owned(),
             reasons: reasons.map(|reason| reason.what).collect(),
         });
     }
@@ -380,7 +433,7 @@ pub(super) fn setup_header(kernel: &Path) -> Result<SetupHeader, PipelineError> 
 
 /// The directory of `output`, where the temporary files go: a rename works only
 /// within a file system, and an image may be larger than what /tmp holds.
-fn directory(output: &Path) -> &Path {
+pub(super) fn directory(output: &Path) -> &Path {
     match output.parent() {
         Some(dir) if dir != Path::new("") => dir,
         _ => Path::new("."),

@@ -14,6 +14,7 @@ use crate::closure::ClosureError;
 use crate::disk::DiskError;
 use crate::initramfs::{InitramfsError, TreeError};
 use crate::kit::KitError;
+use crate::rootfs::RootfsError;
 use crate::spec::SpecError;
 use crate::units::Arch;
 
@@ -59,6 +60,40 @@ pub enum PipelineError {
     /// The kernel's options cannot be told.
     #[error(transparent)]
     Kit(#[from] KitError),
+    /// The root that files come from cannot be taken.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// A root without a word on what to run.
+    #[error("{} does not say what to run; name the app, by its path in it or on this machine", .0.display())]
+    NoEntrypoint(PathBuf),
+    /// The app is not in the root.
+    #[error("there is no program {program} in {}, nor on this machine; name the app by its path", dir.display())]
+    NoProgram {
+        /// The root.
+        dir: PathBuf,
+        /// The app as it was asked for.
+        program: String,
+    },
+    /// The app is of a kind that is left out.
+    #[error("the app {app} has no place in a sealed machine: it is {reason}; {remedy}")]
+    AppLeftOut {
+        /// The app's path in the root.
+        app: String,
+        /// Why it is left out.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The app is a script.
+    #[error("{path} is a script for `{interpreter}`; {remedy}")]
+    Script {
+        /// The app's path in the root.
+        path: String,
+        /// Its first line.
+        interpreter: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The description of the appliance does not fit the host's files.
     #[error(transparent)]
     Spec(#[from] SpecError),

@@ -9,16 +9,24 @@ use ampoule_init::wire::{self, Seccomp, Setting};
 
 use crate::initramfs::{Content, Tree};
 use crate::payload::{self, Addition, Brought};
+use crate::root::walk;
 use crate::spec::{Appliance, files};
 
 use super::PipelineError;
 use super::filter::Filter;
+use super::libraries::Guest;
+use super::source::head;
 
-/// Mount points and `/app`: directories that are there in every guest.
-const DIRECTORIES: &[&str] = &["/app", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp"];
+/// Mount points: directories that are there in every guest.
+const DIRECTORIES: &[&str] = &["/dev", "/etc", "/proc", "/run", "/sys", "/tmp"];
 /// `/dev/console` (Documentation/admin-guide/devices.txt: 5, 1), which the kernel
 /// opens for PID 1 before init can mount anything.
 const CONSOLE: (u32, u32) = (5, 1);
+
+/// Files of a root in which the app's user must be.
+const ACCOUNTS: &[&str] = &["/etc/passwd", "/etc/group"];
+/// Bytes of them that are read.
+const ACCOUNTS_MAX: u64 = 4 << 20;
 
 /// The guest's tree for `appliance`, with the init at `init`, `files` from outside, and
 /// the `payload` that they leave to us.
@@ -34,11 +42,25 @@ pub(super) fn tree(
     }
     tree.char_device("/dev/console", 0o600, CONSOLE.0, CONSOLE.1)?;
     tree.file("/init", 0o755, Content::host(init)?)?;
-    let app = Content::host(&appliance.app)?;
-    tree.file(&appliance.app_guest_path(), 0o755, app)?;
+    let path = appliance.app_guest_path();
+    if let Some(root) = &appliance.root {
+        add_root(&mut tree, root, appliance, files)?;
+    }
+    tree.file(&path, 0o755, Content::host(&appliance.app)?)?;
     add_files(&mut tree, files)?;
     add(&mut tree, payload)?;
     tree.symlink("/etc/resolv.conf", "/run/resolv.conf")?;
+    if appliance.root.is_some() {
+        // container runtimes make it, too, where it is missing
+        let end =
+            walk(&Guest(&tree), &appliance.workdir).map_err(|source| PipelineError::Read {
+                path: appliance.workdir.clone().into(),
+                source,
+            })?;
+        if end.node.is_none() {
+            tree.dir(&end.path, 0o755)?;
+        }
+    }
     for (path, text) in expected(appliance) {
         if tree.get(path).is_none() {
             tree.file(path, 0o644, Content::Bytes(text.into_bytes()))?;
@@ -74,9 +96,41 @@ pub(super) fn add(tree: &mut Tree, payload: &[Addition]) -> Result<(), PipelineE
     Ok(())
 }
 
+/// Adds the files of a root but for those that others replace.
+fn add_root(
+    tree: &mut Tree,
+    root: &files::Root,
+    appliance: &Appliance,
+    files: &[files::Entry],
+) -> Result<(), PipelineError> {
+    let app = appliance.app_guest_path();
+    let replaced = |path: &str| {
+        let same = |file: &files::Entry| file.guest == path && file.kind != files::Kind::Dir;
+        path == app || files.iter().any(same)
+    };
+    for entry in &root.entries {
+        let is_file = matches!(entry.kind, files::Kind::File { .. });
+        if replaced(&entry.guest) {
+            continue;
+        }
+        match ACCOUNTS
+            .iter()
+            .find(|path| **path == entry.guest && is_file)
+        {
+            Some(path) => {
+                let text = with_the_app(&entry.host, path, appliance)?;
+                tree.file(path, 0o644, Content::Bytes(text))?;
+            }
+            None => add_files(tree, std::slice::from_ref(entry))?,
+        }
+    }
+    Ok(())
+}
+
 /// What the owner of the app brings.
 pub(super) struct Owner<'a> {
     pub(super) files: &'a [files::Entry],
+    pub(super) root: Option<&'a files::Root>,
     pub(super) env: &'a BTreeMap<String, String>,
 }
 
@@ -84,12 +138,38 @@ impl Brought for Owner<'_> {
     fn file(&self, path: &str) -> bool {
         let under = format!("{path}/");
         let inside = |place: &str| place == path || place.starts_with(&under);
-        self.files.iter().any(|entry| inside(&entry.guest))
+        let of_root = |root: &files::Root| {
+            let end = walk(root, path);
+            end.is_ok_and(|end| end.node.is_some())
+        };
+        self.files.iter().any(|entry| inside(&entry.guest)) || self.root.is_some_and(of_root)
     }
 
     fn variable(&self, name: &str) -> bool {
         self.env.contains_key(name)
     }
+}
+
+/// A root's own passwd(5) or group(5), with the app's user in it.
+fn with_the_app(host: &Path, path: &str, appliance: &Appliance) -> Result<Vec<u8>, PipelineError> {
+    let mut text = head(host, ACCOUNTS_MAX)?;
+    let (uid, gid) = (appliance.user.uid, appliance.user.gid);
+    let (id, line) = match path {
+        "/etc/passwd" => (uid, format!("app:x:{uid}:{gid}:app:/tmp:/nonexistent\n")),
+        _ => (gid, format!("app:x:{gid}:\n")),
+    };
+    let lines = String::from_utf8_lossy(&text);
+    let known = lines
+        .lines()
+        .filter_map(|line| line.split(':').nth(2))
+        .any(|field| field.parse() == Ok(id));
+    if !known {
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend(line.into_bytes());
+    }
+    Ok(text)
 }
 
 fn add_files(tree: &mut Tree, files: &[files::Entry]) -> Result<(), PipelineError> {

@@ -1,6 +1,7 @@
 //! What a dynamic app is linked with comes into the guest's tree.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::app::{Kind, Shape};
 use crate::closure::{self, Closure, ClosureError, HostRoot, Library, Over, Program};
@@ -31,37 +32,50 @@ pub(super) fn bring(
     appliance: &Appliance,
     shape: &Shape,
 ) -> Result<Brought, PipelineError> {
-    let Some(dir) = &appliance.libs else {
-        return Ok(Brought::default());
-    };
     if !is_dynamic(shape) {
-        let note = format!("the app is static: nothing of {} was needed", dir.display());
+        let note = |dir: &PathBuf| {
+            let dir = dir.display();
+            format!("the app is static: nothing of {dir} was needed")
+        };
         return Ok(Brought {
             libraries: Vec::new(),
-            notes: vec![note],
+            notes: appliance.libs.iter().map(note).collect(),
         });
     }
-    let host = HostRoot::open(dir).map_err(|source| ClosureError::Open {
-        dir: dir.clone(),
-        source,
-    })?;
-    let closure = closure::closure(
-        &Over {
-            upper: &Guest(tree),
-            lower: &host,
-        },
-        &Program {
-            host: &appliance.app,
-            guest: &appliance.app_guest_path(),
-            inside: host.inside(&appliance.app).as_deref(),
-            library_path: appliance.env.get("LD_LIBRARY_PATH").map(String::as_str),
-        },
-    )?;
+    let open = |dir: &PathBuf| {
+        HostRoot::open(dir).map_err(|source| ClosureError::Open {
+            dir: dir.clone(),
+            source,
+        })
+    };
+    let host = appliance.libs.as_ref().map(open).transpose()?;
+    let program = appliance.app_guest_path();
+    let upper = Guest(tree);
+    let inside = host.as_ref().and_then(|host| host.inside(&appliance.app));
+    let wanted = Program {
+        host: &appliance.app,
+        guest: &program,
+        inside: inside.as_deref(),
+        library_path: appliance.env.get("LD_LIBRARY_PATH").map(String::as_str),
+    };
+    let closure = match &host {
+        Some(lower) => closure::closure(
+            &Over {
+                upper: &upper,
+                lower,
+            },
+            &wanted,
+        )?,
+        None => closure::closure(&upper, &wanted)?,
+    };
     if !closure.is_complete() {
+        let of_root = appliance.root.as_ref().map(|root| &root.dir);
+        let dirs = of_root.into_iter().chain(&appliance.libs);
+        let dirs: Vec<String> = dirs.map(|dir| dir.display().to_string()).collect();
         return Err(PipelineError::Incomplete {
-            app: appliance.app.clone(),
+            app: appliance.app_shown().to_owned(),
             lacks: closure.lacks(),
-            remedy: remedy(&closure, &dir.display().to_string()),
+            remedy: remedy(&closure, &dirs.join(" and ")),
         });
     }
     for item in closure.items {
@@ -73,9 +87,14 @@ pub(super) fn bring(
     if closure.name_service.is_some() && tree.get(path).is_none() {
         tree.file(path, 0o644, Content::Bytes(text.into()))?;
     }
+    let mut notes = closure.absent;
+    // a root comes whole, with what is loaded by name
+    if appliance.root.is_none() {
+        notes.extend(closure.unknown);
+    }
     Ok(Brought {
         libraries: closure.libraries,
-        notes: closure.notes,
+        notes,
     })
 }
 
@@ -116,7 +135,7 @@ fn add(tree: &mut Tree, path: &str, node: Node) -> Result<(), PipelineError> {
 }
 
 /// The guest's tree as a root.
-struct Guest<'a>(&'a Tree);
+pub(super) struct Guest<'a>(pub &'a Tree);
 
 impl Root for Guest<'_> {
     fn node(&self, path: &str) -> io::Result<Option<Node>> {

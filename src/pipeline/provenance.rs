@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::initramfs::{Content, Tree};
 use crate::payload::Addition;
+use crate::spec::files::{LeftOut, Root};
 use crate::units::Bytes;
 
 use super::PipelineError;
@@ -13,7 +14,7 @@ use super::examine::Examined;
 /// Where it is in the guest; nothing else can be put there.
 pub(super) const PATH: &str = "/ampoule/provenance.json";
 
-/// What was added to the app, and what its owner accepted.
+/// What was added to the app, what its owner accepted, and what was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// What the app needed, did not bring, and was given.
@@ -22,6 +23,9 @@ pub struct Provenance {
     /// What would have refused it, and its owner accepted.
     #[serde(default)]
     pub accepted: Vec<String>,
+    /// What of the root that it was made from has no place in a sealed machine.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// One thing that was added.
@@ -40,11 +44,12 @@ pub struct Given {
 }
 
 impl Provenance {
-    /// Of an app that was looked at.
-    pub(super) fn of(examined: &Examined) -> Provenance {
+    /// Of an app that was looked at, from a root if it has one.
+    pub(super) fn of(examined: &Examined, root: Option<&Root>) -> Provenance {
         Provenance {
             payload: examined.payload.iter().map(Given::of).collect(),
             accepted: examined.verdict.accepted.clone(),
+            left_out: root.map_or_else(Vec::new, |root| root.left_out.clone()),
         }
     }
 

@@ -5,7 +5,7 @@
 type Trade = (&'static str, &'static [&'static str]);
 
 const SSH: &str = "SSH: nobody comes into a sealed machine, or goes on from it";
-const LOGIN: &str = "a login or change of user: a sealed machine has none";
+const LOGIN: &str = "logins, accounts, changes of user: a sealed machine has none";
 const PACKAGES: &str = "a package manager: a change is a new image";
 
 const PROGRAMS: &[Trade] = &[
@@ -45,16 +45,33 @@ const PROGRAMS: &[Trade] = &[
         LOGIN,
         &[
             "agetty",
+            "chage",
             "chfn",
+            "chgpasswd",
+            "chpasswd",
             "chsh",
             "doas",
+            "expiry",
+            "faillog",
             "getty",
+            "gpasswd",
+            "groupadd",
+            "groupdel",
+            "groupmems",
+            "groupmod",
+            "grpck",
+            "grpconv",
+            "grpunconv",
             "in.telnetd",
             "login",
             "mingetty",
             "newgrp",
+            "newusers",
             "passwd",
             "pkexec",
+            "pwck",
+            "pwconv",
+            "pwunconv",
             "rlogin",
             "rlogind",
             "rsh",
@@ -66,7 +83,12 @@ const PROGRAMS: &[Trade] = &[
             "sudoedit",
             "sulogin",
             "telnetd",
+            "useradd",
+            "userdel",
+            "usermod",
             "utelnetd",
+            "vigr",
+            "vipw",
         ],
     ),
     (

@@ -65,6 +65,8 @@ fn read(table: &mut Table<'_>, base: &Path) -> Result<Settings, SpecError> {
             .map(|entry| entry.boolean())
             .transpose()?,
         libs: table.text("libs", path)?,
+        rootfs: table.text("rootfs", path)?,
+        app_at: None,
         seccomp: seccomp(table)?,
         accept: table
             .texts("accept", value::accepted)?

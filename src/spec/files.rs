@@ -11,7 +11,10 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{SpecError, value};
+use crate::root;
 
 /// The owner's right to execute (S_IXUSR, inode(7)).
 const OWNER_EXECUTES: u32 = 0o100;
@@ -46,6 +49,58 @@ pub enum Kind {
         /// Where it leads.
         target: String,
     },
+}
+
+/// What comes from a root directory or a container image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Root {
+    /// Where it was read.
+    pub dir: PathBuf,
+    /// Its files, in the order of their paths.
+    pub entries: Vec<Entry>,
+    /// What of it has no place in a sealed machine.
+    pub left_out: Vec<LeftOut>,
+    /// What its owner should know.
+    pub notes: Vec<String>,
+    /// Whether a shell is among its files.
+    pub shell: bool,
+}
+
+impl root::Root for Root {
+    fn node(&self, path: &str) -> io::Result<Option<root::Node>> {
+        let place = |entry: &Entry| entry.guest.as_str().cmp(path);
+        let Ok(at) = self.entries.binary_search_by(place) else {
+            return Ok(None);
+        };
+        let entry = &self.entries[at];
+        Ok(Some(match &entry.kind {
+            Kind::Dir => root::Node::Dir,
+            Kind::File { mode, len } => root::Node::File {
+                host: Some(entry.host.clone()),
+                len: *len,
+                executable: mode & OWNER_EXECUTES != 0,
+            },
+            Kind::Symlink { target } => root::Node::Link {
+                target: target.clone(),
+            },
+        }))
+    }
+
+    fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let below = |entry: &Entry| entry.guest.strip_prefix(&prefix).map(str::to_owned);
+        let below = self.entries.iter().filter_map(below);
+        Ok(below.filter(|name| !name.contains('/')).collect())
+    }
+}
+
+/// A file or directory that does not come along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its path in the root.
+    pub path: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Looks at the host's files behind `wanted`, guest path to host path, and gives

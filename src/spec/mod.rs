@@ -73,6 +73,10 @@ pub struct Appliance {
     pub allow_shell: bool,
     /// The root that a dynamic app's libraries are taken from.
     pub libs: Option<PathBuf>,
+    /// Where the app stands in the guest, when it comes from the root.
+    pub app_at: Option<String>,
+    /// What comes from a root, once it is read.
+    pub root: Option<files::Root>,
     /// Which system calls the app may make.
     pub seccomp: Seccomp,
     /// What a refusal names and is taken as it is.
@@ -83,13 +87,20 @@ impl Appliance {
     /// The app's file name, under which it lies in the guest.
     #[must_use]
     pub fn app_name(&self) -> String {
-        file_name(&self.app).unwrap_or_else(|| self.name.clone())
+        file_name(self.app_shown()).unwrap_or_else(|| self.name.clone())
     }
 
     /// The app's path in the guest.
     #[must_use]
     pub fn app_guest_path(&self) -> String {
-        format!("/app/{}", self.app_name())
+        let own = || format!("/app/{}", self.app_name());
+        self.app_at.clone().unwrap_or_else(own)
+    }
+
+    /// The app by the name that its user knows: its file, or its path in the root.
+    #[must_use]
+    pub fn app_shown(&self) -> &Path {
+        self.app_at.as_deref().map_or(&self.app, Path::new)
     }
 
     /// `argv[0]`: what was asked for, or the app's own file name, since
@@ -123,6 +134,9 @@ pub struct Settings {
     pub memory_extra: Option<u32>,
     pub allow_shell: Option<bool>,
     pub libs: Option<PathBuf>,
+    /// The root directory or container image that the guest's files come from.
+    pub rootfs: Option<PathBuf>,
+    pub app_at: Option<String>,
     pub seccomp: Option<Seccomp>,
     pub accept: BTreeSet<String>,
 }
@@ -156,6 +170,8 @@ impl Settings {
             memory_extra: self.memory_extra.or(under.memory_extra),
             allow_shell: self.allow_shell.or(under.allow_shell),
             libs: self.libs.or(under.libs),
+            rootfs: self.rootfs.or(under.rootfs),
+            app_at: self.app_at.or(under.app_at),
             seccomp: self.seccomp.or(under.seccomp),
             accept,
         }
@@ -168,7 +184,8 @@ impl Settings {
     /// name, or a file would lie where the app does.
     pub fn resolve(self) -> Result<Appliance, SpecError> {
         let app = self.app.ok_or(SpecError::NoApp)?;
-        let app_name = file_name(&app).ok_or_else(|| SpecError::AppName(app.clone()))?;
+        let named = self.app_at.as_deref().map_or(app.as_path(), Path::new);
+        let app_name = file_name(named).ok_or_else(|| SpecError::AppName(app.clone()))?;
         let name = match self.name {
             Some(name) => name,
             None => {
@@ -195,6 +212,8 @@ impl Settings {
             memory_extra: self.memory_extra.unwrap_or(0),
             allow_shell: self.allow_shell.unwrap_or(false),
             libs: self.libs,
+            app_at: self.app_at,
+            root: None,
             seccomp: self.seccomp.unwrap_or(Seccomp::Default),
             accept: self.accept,
             app,
