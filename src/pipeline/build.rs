@@ -19,7 +19,6 @@ use crate::disk::{self, BootCode, Plan};
 use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
 use crate::kit::Kit;
 use crate::payload::Addition;
-use crate::spec::files::{LeftOut, Root};
 use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
@@ -29,6 +28,7 @@ use super::guest::{self, Owner};
 use super::label::Label;
 use super::memory::{self, Demand};
 use super::provenance::Provenance;
+use super::source::Taken;
 use super::verdict::{Leave, Remark};
 use super::{PipelineError, analyze, libraries};
 
@@ -122,34 +122,6 @@ pub struct Built {
     pub accepted: Vec<String>,
     /// What its owner accepted, and nothing goes by.
     pub accepted_in_vain: Vec<String>,
-}
-
-/// What came from a root directory or a container image, and what did not.
-#[derive(Debug, Clone, Serialize)]
-pub struct Taken {
-    /// Where it lies.
-    pub dir: PathBuf,
-    /// How many files, links and directories came.
-    pub entries: usize,
-    /// The bytes in its files.
-    pub size: Bytes,
-    /// What of it has no place in a sealed machine.
-    pub left_out: Vec<LeftOut>,
-}
-
-impl Taken {
-    fn of(root: &Root) -> Taken {
-        let size = root.entries.iter().map(|entry| match entry.kind {
-            files::Kind::File { len, .. } => len,
-            _ => 0,
-        });
-        Taken {
-            dir: root.dir.clone(),
-            entries: root.entries.len(),
-            size: Bytes(size.sum()),
-            left_out: root.left_out.clone(),
-        }
-    }
 }
 
 /// Makes the image that `appliance` describes out of `kit`.

@@ -21,7 +21,7 @@ mod source;
 mod verdict;
 
 pub use analyze::{Answer, KernelConfig, Report, Syscalls, analyze};
-pub use build::{Built, Silent, Step, Taken, Watcher, allow, build, screen};
+pub use build::{Built, Silent, Step, Watcher, allow, build, screen};
 pub use cut::{DirectParts, EXTRACTED, cut, extract};
 pub use error::PipelineError;
 pub use estimate::Estimate;
@@ -30,5 +30,5 @@ pub use inspect::{Config, Inspection, KernelInfo, UkiInfo, inspect};
 pub use learn::learning;
 pub use open::{Summary, summary};
 pub use provenance::{Given, Provenance};
-pub use source::{Source, open};
+pub use source::{Source, Taken, open};
 pub use verdict::{Leave, Remark};

@@ -6,11 +6,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::app;
 use crate::root::Node;
 use crate::rootfs::{self, Defaults, Limits, Rootfs};
 use crate::spec::files::{Entry, Kind, LeftOut, Root};
 use crate::spec::{Appliance, Settings, User, value};
+use crate::units::Bytes;
 
 use super::PipelineError;
 use super::build::{Step, Watcher, directory};
@@ -22,6 +25,34 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Why a file of a root is left out.
 const SHELL: &str = "a shell, or a program that brings one";
 const TAKEN: &str = "the place is init's, or mounted over";
+
+/// What came from a root directory or a container image, and what did not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Taken {
+    /// Where it lies.
+    pub dir: PathBuf,
+    /// How many files, links and directories came.
+    pub entries: usize,
+    /// The bytes in its files.
+    pub size: Bytes,
+    /// What of it has no place in a sealed machine.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Taken {
+    pub(super) fn of(root: &Root) -> Taken {
+        let size = root.entries.iter().map(|entry| match entry.kind {
+            Kind::File { len, .. } => len,
+            _ => 0,
+        });
+        Taken {
+            dir: root.dir.clone(),
+            entries: root.entries.len(),
+            size: Bytes(size.sum()),
+            left_out: root.left_out.clone(),
+        }
+    }
+}
 
 /// An appliance, and what it needs on this machine until it is built.
 #[derive(Debug)]
