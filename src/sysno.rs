@@ -10,6 +10,9 @@ use crate::units::Arch;
 /// scripts/syscall.tbl.
 const NEWER: &[(&str, u32)] = &[("mseal", 462)];
 
+/// What the table of the crate calls otherwise than the kernel's asm/unistd.h.
+const RENAMED: &[(Arch, &str, &str)] = &[(Arch::Aarch64, "fstatat", "newfstatat")];
+
 /// The name of the call with this number, as unistd.h of `arch` has it without `__NR_`.
 #[must_use]
 pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
@@ -17,10 +20,12 @@ pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
         return Some(name);
     }
     let number = usize::try_from(number).ok()?;
-    match arch {
+    let name = match arch {
         Arch::X86_64 => x86_64::Sysno::new(number).map(|call| call.name()),
         Arch::Aarch64 => aarch64::Sysno::new(number).map(|call| call.name()),
-    }
+    }?;
+    let renamed = RENAMED.iter().find(|it| it.0 == arch && it.1 == name);
+    Some(renamed.map_or(name, |it| it.2))
 }
 
 /// The number of the call with this name, if `arch` has it.
@@ -29,6 +34,8 @@ pub fn number(arch: Arch, name: &str) -> Option<u32> {
     if let Some((_, number)) = NEWER.iter().find(|(newer, _)| *newer == name) {
         return Some(*number);
     }
+    let renamed = RENAMED.iter().find(|it| it.0 == arch && it.2 == name);
+    let name = renamed.map_or(name, |it| it.1);
     match arch {
         Arch::X86_64 => name.parse().ok().map(|call: x86_64::Sysno| call as u32),
         Arch::Aarch64 => name.parse().ok().map(|call: aarch64::Sysno| call as u32),
@@ -57,6 +64,8 @@ mod tests {
             (Arch::X86_64, "openat2", 437),
             (Arch::Aarch64, "mount", 40),
             (Arch::Aarch64, "ptrace", 117),
+            (Arch::Aarch64, "newfstatat", 79),
+            (Arch::X86_64, "newfstatat", 262),
             (Arch::Aarch64, "mseal", 462),
         ] {
             assert_eq!(number(arch, call), Some(expected));

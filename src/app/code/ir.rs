@@ -12,6 +12,8 @@ pub type Reg = u8;
 pub enum Value {
     /// A number; of an address in the program, before a static-pie program is moved.
     Const(u64),
+    /// The address of a page, which the next instruction adds the rest to.
+    Page(u64),
     /// Another register, and something added to it.
     Copy(Reg, i64),
     /// The low byte of another register.
@@ -46,6 +48,10 @@ pub enum Callee {
     At(At),
     /// The function whose address is in memory at this address.
     Slot(u64),
+    /// The function whose address is in a register.
+    Reg(Reg),
+    /// The function whose address is in memory at a register and a displacement.
+    Behind(Reg, i64),
     /// Elsewhere.
     Unknown,
 }
@@ -99,9 +105,11 @@ pub enum Flow {
     Tail(u64),
     /// To a place out of a table at this address.
     Table(u64),
-    /// To a place that is computed.
-    Indirect,
-    /// Back to the caller, or nowhere.
+    /// To a place that is computed, in this register if it is one.
+    Indirect(Option<Reg>),
+    /// Back to the caller.
+    Return,
+    /// Nowhere.
     Stop,
 }
 
@@ -115,6 +123,8 @@ pub struct Insn {
     pub len: u8,
     /// Whether it only fills space, so that nobody expects to come by.
     pub padding: bool,
+    /// The registers that it reads in a way that `op` does not tell, one a bit.
+    pub reads: u32,
     /// What it changes.
     pub op: Op,
     /// What it does to the stack pointer.
@@ -145,8 +155,10 @@ pub struct Abi {
     pub volatile: u32,
     /// The registers that entering the kernel changes, one a bit.
     pub kernel: u32,
+    /// The registers that hold arguments of a call, one a bit.
+    pub arguments: u32,
     /// Bytes that a call puts on the stack.
     pub pushed: i64,
-    /// Bytes at the least that an instruction has.
-    pub step: u32,
+    /// The register that is always zero.
+    pub zero: Option<Reg>,
 }

@@ -4,7 +4,7 @@ use super::super::binary::Binary;
 use super::ir::{Abi, At, Insn};
 use super::slots::Slots;
 use super::text::{Text, Unit, unit_at};
-use super::x86::{self, Seen};
+use super::{arm, x86};
 use crate::units::Arch;
 
 /// e_type of a program that stays where it was linked (ELF specification).
@@ -25,6 +25,8 @@ pub struct Lifter<'t, 'a> {
     pub text: &'t Text<'a>,
     pub binary: &'t Binary<'a>,
     pub slots: Slots<'a>,
+    /// Where the global offset table is, from and to; the loader alone writes there.
+    pub table: (u64, u64),
 }
 
 impl<'t, 'a> Lifter<'t, 'a> {
@@ -33,13 +35,16 @@ impl<'t, 'a> Lifter<'t, 'a> {
             text,
             binary,
             slots: Slots::of(binary),
+            table: binary
+                .section(".got")
+                .map_or((0, 0), |it| (it.address, it.address.saturating_add(it.len))),
         }
     }
 
     pub fn abi(&self) -> Abi {
         match self.binary.arch {
             Arch::X86_64 => x86::ABI,
-            Arch::Aarch64 => todo!(),
+            Arch::Aarch64 => arm::ABI,
         }
     }
 
@@ -48,7 +53,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
         let bytes = self.text.bytes(start, end);
         match self.binary.arch {
             Arch::X86_64 => x86::lift(bytes, start, self.text.base, self.text.len),
-            Arch::Aarch64 => todo!(),
+            Arch::Aarch64 => arm::lift(bytes, start, self.text.base, self.text.len),
         }
     }
 
@@ -57,7 +62,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
         let bytes = self.text.bytes(start, end);
         match self.binary.arch {
             Arch::X86_64 => x86::flows(bytes, start, self.text.base, self.text.len, see),
-            Arch::Aarch64 => todo!(),
+            Arch::Aarch64 => arm::scan::flows(bytes, start, self.text.base, self.text.len, see),
         }
     }
 
@@ -66,8 +71,8 @@ impl<'t, 'a> Lifter<'t, 'a> {
         let mut places = Vec::new();
         for part in &self.text.parts {
             match self.binary.arch {
-                Arch::X86_64 => x86::entries(part.bytes, part.at, &mut places),
-                Arch::Aarch64 => todo!(),
+                Arch::X86_64 => x86::scan::entries(part.bytes, part.at, &mut places),
+                Arch::Aarch64 => arm::scan::entries(part.bytes, part.at, &mut places),
             }
         }
         places
@@ -82,19 +87,22 @@ impl<'t, 'a> Lifter<'t, 'a> {
         match self.binary.arch {
             Arch::X86_64 => {
                 let begins = |to: At| unit_at(units, to).is_some_and(|it| units[it].start == to);
-                x86::references(bytes, unit.start, |from, to, seen| match seen {
-                    Seen::Near | Seen::Taken => {
-                        if to < len && !own(to) && (to != unit.start || seen == Seen::Taken) {
+                x86::scan::references(bytes, unit.start, |from, to, seen| match seen {
+                    x86::scan::Seen::Near | x86::scan::Seen::Taken => {
+                        if to < len
+                            && !own(to)
+                            && (to != unit.start || seen == x86::scan::Seen::Taken)
+                        {
                             see(from, to);
                         }
                     }
-                    Seen::Short => {
+                    x86::scan::Seen::Short => {
                         if (to < unit.start || to >= unit.end) && begins(to) {
                             see(from, to);
                         }
                     }
-                    Seen::Through => {
-                        let distance = i64::from(to.cast_signed());
+                    x86::scan::Seen::Through => {
+                        let distance = i64::from(to as i32);
                         let slot = self.text.base.wrapping_add_signed(distance);
                         if let Some(to) = self.through(slot) {
                             see(from, to);
@@ -103,7 +111,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
                 });
                 let low = u32::try_from(self.text.base);
                 if let (Ok(low), Some(&ET_EXEC)) = (low, self.binary.bytes.get(16)) {
-                    x86::numbers(bytes, unit.start, low, len, |from, number, plain| {
+                    x86::scan::numbers(bytes, unit.start, low, len, |from, number, plain| {
                         let to = number - low;
                         let takes = plain
                             || unit_at(units, to)
@@ -114,8 +122,28 @@ impl<'t, 'a> Lifter<'t, 'a> {
                     });
                 }
             }
-            Arch::Aarch64 => todo!(),
+            Arch::Aarch64 => {
+                let base = self.text.base;
+                arm::scan::references(bytes, unit.start, base, len, |from, address, seen| {
+                    let to = match seen {
+                        arm::scan::Seen::Through => self.table_slot(address),
+                        _ => self.text.place(address),
+                    };
+                    let Some(to) = to else { return };
+                    if !own(to) && (to != unit.start || seen != arm::scan::Seen::Near) {
+                        see(from, to);
+                    }
+                });
+            }
         }
+    }
+
+    /// The function whose address the loader puts at `slot` of the global offset table.
+    fn table_slot(&self, slot: u64) -> Option<At> {
+        let (start, end) = self.table;
+        (slot >= start && slot < end)
+            .then(|| self.through(slot))
+            .flatten()
     }
 
     /// The function whose address the loader puts at `slot`.

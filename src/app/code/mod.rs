@@ -1,6 +1,8 @@
 //! What the program's code does: the system calls that it can make, found by
 //! decoding its text and following constants to the instruction that enters the kernel.
 
+mod arm;
+mod callers;
 mod frames;
 pub mod functions;
 mod ir;
@@ -10,6 +12,7 @@ mod slots;
 mod text;
 mod trace;
 mod unit;
+mod uses;
 mod x86;
 
 use std::collections::BTreeMap;
@@ -49,12 +52,6 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
             unresolved: vec![binary.evidence(mark, "packed by UPX: its text is not to be seen")],
         };
     }
-    if binary.arch == Arch::Aarch64 {
-        return Calls {
-            found: BTreeMap::new(),
-            unresolved: vec![binary.evidence(0, "text for aarch64, which is not decoded")],
-        };
-    }
     let functions = Functions::find(binary);
     let text = Text::of(binary);
     let lifter = Lifter::new(&text, binary);
@@ -82,6 +79,20 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
             let name = sysno::name(binary.arch, number);
             let name = name.map_or_else(|| format!("call {number}"), str::to_owned);
             calls.found.insert(number, place(at, &name));
+        }
+    }
+    for (cut, what) in [
+        (
+            text.cut,
+            "text that is too far from the rest to be looked at",
+        ),
+        (
+            references.cut || words.cut,
+            "more references than are looked at",
+        ),
+    ] {
+        if cut {
+            calls.unresolved.push(place(0, what));
         }
     }
     for (at, reason) in traced.unknown {

@@ -17,6 +17,8 @@ const DYNAMIC_MAX: usize = 256;
 /// The relocations, by address as linkers sort them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Slots<'a> {
+    /// Where the relocations are.
+    address: u64,
     bytes: &'a [u8],
 }
 
@@ -49,12 +51,20 @@ impl<'a> Slots<'a> {
                 let bytes = binary.at(table);
                 let size = usize::try_from(size).ok()?.min(bytes.len());
                 return Some(Slots {
+                    address: table,
                     bytes: &bytes[..size / RELA * RELA],
                 });
             }
             at = at.checked_add(56)?;
         }
         None
+    }
+
+    /// What the relocation writes to whose addend is at `address`.
+    pub fn written(&self, address: u64) -> Option<u64> {
+        let within = usize::try_from(address.checked_sub(self.address)?).ok()?;
+        let entry = self.bytes.get(within / RELA * RELA..)?;
+        (within % RELA == 16).then(|| word(entry, 0)).flatten()
     }
 
     /// What is written to `slot`, if a relative relocation does it.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::ir::{At, Callee, Flow, Insn, Op, Reg, Source, Value};
+use super::ir::{At, Op, Reg, Source, Value};
 use super::lift::Lifter;
 use super::text::{References, Unit, unit_at};
 use super::unit::Decoded;
@@ -16,7 +16,7 @@ const KEPT_MAX: usize = 300_000;
 
 /// Where a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Loc {
+pub enum Loc {
     Reg(Reg),
     /// On the stack: bytes from where the stack pointer is at the unit's start.
     Stack(i64),
@@ -28,14 +28,14 @@ enum Loc {
 
 /// A question: what is in a place before an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Query {
-    unit: usize,
-    index: usize,
-    loc: Loc,
+pub struct Query {
+    pub unit: usize,
+    pub index: usize,
+    pub loc: Loc,
     /// What is added to it on the way to the kernel.
-    add: i64,
+    pub add: i64,
     /// Whether only its low byte counts.
-    low: bool,
+    pub low: bool,
 }
 
 /// Why a number is not known.
@@ -85,7 +85,7 @@ impl Traced {
         *place = at.min(*place);
     }
 
-    fn unknown(&mut self, at: At, reason: Reason) {
+    pub fn unknown(&mut self, at: At, reason: Reason) {
         self.unknown.entry(at).or_insert(reason);
     }
 }
@@ -116,7 +116,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
         }
     }
 
-    fn decode(&mut self, unit: usize) -> Rc<Decoded> {
+    pub fn decode(&mut self, unit: usize) -> Rc<Decoded> {
         if let Some(decoded) = self.decoded.get(&unit) {
             return Rc::clone(decoded);
         }
@@ -245,14 +245,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
             ..query
         };
         let stack = |base: Reg, displacement: i64| -> Option<i64> {
-            let origin = if base == abi.stack {
-                decoded.depth(from)
-            } else if base == abi.frame {
-                decoded.frame.map(i64::from)
-            } else {
-                None
-            };
-            origin.map(|origin| origin.wrapping_add(displacement))
+            decoded.slot(&abi, from, base, displacement)
         };
         let changes = |reg: Reg| match insn.op {
             Op::Set(to, _) => to == reg,
@@ -270,6 +263,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
                 }
             };
         match query.loc {
+            Loc::Reg(reg) if Some(reg) == abi.zero => traced.number(&query, 0, insn.at),
             Loc::Reg(reg) => match insn.op {
                 Op::Set(to, value) if to == reg => match value {
                     Value::Const(number) => traced.number(&query, number, insn.at),
@@ -299,7 +293,9 @@ impl<'t, 'a> Tracer<'t, 'a> {
                             ..here(Loc::Reg(other))
                         });
                     }
-                    Value::Copy(..) | Value::Unknown => traced.unknown(insn.at, Reason::Computed),
+                    Value::Copy(..) | Value::Page(_) | Value::Unknown => {
+                        traced.unknown(insn.at, Reason::Computed)
+                    }
                 },
                 Op::SetLow(to, value) if to == reg => match value {
                     Value::Const(number) if query.low => traced.number(&query, number, insn.at),
@@ -382,91 +378,11 @@ impl<'t, 'a> Tracer<'t, 'a> {
             _ => traced.unknown(at, Reason::Memory),
         }
     }
-
-    /// Goes on at everything that leads to `at` from other units.
-    fn callers(
-        &mut self,
-        callee: &Decoded,
-        query: Query,
-        at: At,
-        traced: &mut Traced,
-        next: &mut impl FnMut(Query),
-    ) {
-        let abi = self.lifter.abi();
-        // what the function was given, relative to its own start
-        let origin = callee.depth(query.index).unwrap_or_default();
-        let inner = match query.loc {
-            Loc::Stack(slot) => Loc::Stack(slot.wrapping_sub(origin)),
-            Loc::BehindStack(slot, by) => Loc::BehindStack(slot.wrapping_sub(origin), by),
-            loc => loc,
-        };
-        if self.words.any(at, at + 1) {
-            traced.unknown(at, Reason::Pointer);
-        }
-        let references = self.references;
-        for (_, from) in references.between(at, at + 1) {
-            let Some(unit) = unit_at(self.units, from) else {
-                continue;
-            };
-            let caller = self.decode(unit);
-            for index in caller.covering(from) {
-                let insn = caller.insns[index];
-                let query = |loc| Query {
-                    unit,
-                    index,
-                    loc,
-                    ..query
-                };
-                if self.calls(&insn, at) {
-                    let depth = caller.depth(index).map(|it| it.wrapping_sub(abi.pushed));
-                    let below = matches!(inner, Loc::Stack(slot) | Loc::BehindStack(slot, _) if slot < abi.pushed);
-                    match moved(inner, depth) {
-                        Some(loc) if !below => next(query(loc)),
-                        _ => traced.unknown(insn.at, Reason::Memory),
-                    }
-                } else if self.jumps(&insn, at) {
-                    match moved(inner, caller.depth(index)) {
-                        Some(loc) => next(query(loc)),
-                        None => traced.unknown(insn.at, Reason::Memory),
-                    }
-                } else if self.takes(&insn, at) {
-                    traced.unknown(insn.at, Reason::Pointer);
-                }
-            }
-        }
-    }
-
-    fn calls(&self, insn: &Insn, at: At) -> bool {
-        match insn.op {
-            Op::Call(Callee::At(to)) => to == at,
-            Op::Call(Callee::Slot(slot)) => self.lifter.through(slot) == Some(at),
-            _ => false,
-        }
-    }
-
-    fn jumps(&self, insn: &Insn, at: At) -> bool {
-        match insn.flow {
-            Flow::Jump(to) | Flow::Branch(to) => to == at,
-            Flow::Tail(slot) => self.lifter.through(slot) == Some(at),
-            _ => false,
-        }
-    }
-
-    /// Whether the instruction takes the address of `at`.
-    fn takes(&self, insn: &Insn, at: At) -> bool {
-        let address = self.lifter.text.address(at);
-        match insn.op {
-            Op::Set(_, Value::Const(number)) => number == address,
-            Op::Store(_, _, _, Source::Const(number))
-            | Op::StoreGlobal(_, Source::Const(number)) => number == address,
-            _ => false,
-        }
-    }
 }
 
 /// The same place from the start of another unit, in which the stack pointer is at
 /// `depth` when control leaves it.
-fn moved(loc: Loc, depth: Option<i64>) -> Option<Loc> {
+pub fn moved(loc: Loc, depth: Option<i64>) -> Option<Loc> {
     match loc {
         Loc::Stack(slot) => Some(Loc::Stack(slot.wrapping_add(depth?))),
         Loc::BehindStack(slot, by) => Some(Loc::BehindStack(slot.wrapping_add(depth?), by)),

@@ -25,7 +25,7 @@ pub struct Decoded {
     /// Jumps to computed places.
     computed: Vec<u32>,
     /// Where tables of such jumps lead.
-    targets: Vec<u32>,
+    pub targets: Vec<u32>,
     /// Instructions that other units lead to or know the address of.
     pub entries: Vec<u32>,
 }
@@ -89,6 +89,19 @@ impl Decoded {
     /// The stack pointer before an instruction, from what it is at the start.
     pub fn depth(&self, index: usize) -> Option<i64> {
         self.depth.get(index).copied().flatten().map(i64::from)
+    }
+
+    /// Where on the stack memory at a register and a displacement is, before the
+    /// instruction at `index`: bytes from where the stack pointer is at the start.
+    pub fn slot(&self, abi: &Abi, index: usize, base: Reg, by: i64) -> Option<i64> {
+        let origin = if base == abi.stack {
+            self.depth(index)
+        } else if base == abi.frame {
+            self.frame.map(i64::from)
+        } else {
+            None
+        };
+        origin.map(|origin| origin.wrapping_add(by))
     }
 
     /// The instructions that control can come from to the one at `index`, but for those
@@ -155,7 +168,7 @@ impl Decoded {
                         self.jumps.push((to, index as u32));
                     }
                 }
-                Flow::Indirect => computed.push(index as u32),
+                Flow::Indirect(_) => computed.push(index as u32),
                 Flow::Table(address) => {
                     computed.push(index as u32);
                     tables.push(address);
@@ -249,7 +262,7 @@ impl Decoded {
                             self.carry(to as usize, next);
                         }
                     }
-                    Flow::Indirect | Flow::Table(_) => {
+                    Flow::Indirect(_) | Flow::Table(_) => {
                         for at in 0..self.targets.len() {
                             self.carry(self.targets[at] as usize, next);
                         }

@@ -1,11 +1,11 @@
-//! x86_64: instructions as [`Insn`], and references found without decoding.
+//! x86_64: instructions as [`Insn`].
+
+pub mod scan;
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
     OpAccess, OpKind, Register,
 };
-
-use memchr::memmem;
 
 use super::ir::{Abi, At, Callee, Flow, Insn, Op, Reg, Source, Stack, Value};
 use super::lift::Led;
@@ -23,8 +23,10 @@ pub const ABI: Abi = Abi {
     volatile: 0b1111_1100_0111,
     // rax, rcx, r11
     kernel: 0b1000_0000_0011,
+    // rcx, rdx, rsi, rdi, r8, r9
+    arguments: 0b0011_1100_0110,
     pushed: 8,
-    step: 1,
+    zero: None,
 };
 
 /// Decodes `bytes`, which are at `at` in a text of `len` bytes from `base`.
@@ -33,6 +35,7 @@ pub fn lift(bytes: &[u8], at: At, base: u64, len: u32) -> Vec<Insn> {
     // the mean instruction has more than four bytes
     let mut insns = Vec::with_capacity(bytes.len() / 4);
     decode(bytes, at, base, |it, at, len| {
+        lifter.reads = 0;
         let (op, stack) = if it.is_invalid() {
             (Op::Nothing, Stack::Same)
         } else {
@@ -42,6 +45,7 @@ pub fn lift(bytes: &[u8], at: At, base: u64, len: u32) -> Vec<Insn> {
             at,
             len,
             padding: padding(it),
+            reads: lifter.reads,
             op,
             stack,
             flow: lifter.flow(it),
@@ -84,19 +88,14 @@ fn decode(bytes: &[u8], at: At, base: u64, mut see: impl FnMut(&Instruction, At,
     }
 }
 
-/// Finds where the bytes of `syscall` and of `int $0x80` are.
-pub fn entries(bytes: &[u8], at: At, places: &mut Vec<At>) {
-    for wanted in [[0x0f, 0x05], [0xcd, 0x80]] {
-        places.extend(memmem::find_iter(bytes, &wanted).map(|index| at + index as u32));
-    }
-}
-
 /// Turns instructions into [`Insn`]s.
 struct Lifter {
     info: InstructionInfoFactory,
     /// The lowest address of the text, and one behind its last.
     base: u64,
     end: u64,
+    /// The registers that the last instruction read in a way that its [`Op`] does not tell.
+    reads: u32,
 }
 
 impl Lifter {
@@ -105,6 +104,7 @@ impl Lifter {
             info: InstructionInfoFactory::new(),
             base,
             end: base.saturating_add(u64::from(len)),
+            reads: 0,
         }
     }
 
@@ -131,9 +131,12 @@ impl Lifter {
                 None if it.op0_kind() == OpKind::Memory && it.memory_base() == Register::None => {
                     Flow::Table(it.memory_displacement64())
                 }
-                _ => Flow::Indirect,
+                _ if it.op0_kind() == OpKind::Register => {
+                    Flow::Indirect(general(it.op0_register()))
+                }
+                _ => Flow::Indirect(None),
             },
-            FlowControl::Return => Flow::Stop,
+            FlowControl::Return => Flow::Return,
             // hlt is how programs end that have no way to end
             FlowControl::Exception if it.mnemonic() == Mnemonic::Ud2 => Flow::Stop,
             _ if it.mnemonic() == Mnemonic::Hlt => Flow::Stop,
@@ -155,6 +158,10 @@ impl Lifter {
                         .place(it.near_branch_target())
                         .map_or(Callee::Unknown, Callee::At),
                     (OpKind::Memory, Some(Memory::Fixed(address))) => Callee::Slot(address),
+                    (OpKind::Memory, Some(Memory::At(base, by))) => Callee::Behind(base, by),
+                    (OpKind::Register, _) => {
+                        general(it.op0_register()).map_or(Callee::Unknown, Callee::Reg)
+                    }
                     _ => Callee::Unknown,
                 };
                 same(Op::Call(callee))
@@ -264,6 +271,13 @@ impl Lifter {
                     None => {}
                 }
             }
+            if let (
+                OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite,
+                Some(reg),
+            ) = (used.access(), general(used.register()))
+            {
+                self.reads |= 1 << reg;
+            }
         }
         let stores = info.used_memory().iter().any(|it| written(it.access()));
         let op = if clobbered != 0 {
@@ -290,7 +304,7 @@ fn memory(it: &Instruction) -> Option<Memory> {
     let displacement = it.memory_displacement64();
     match it.memory_base() {
         Register::RIP | Register::EIP | Register::None => Some(Memory::Fixed(displacement)),
-        base => Some(Memory::At(general(base)?, displacement.cast_signed())),
+        base => Some(Memory::At(general(base)?, displacement as i64)),
     }
 }
 
@@ -328,8 +342,8 @@ fn value(it: &Instruction) -> Option<Value> {
         Mnemonic::Xor | Mnemonic::Sub if second() == Some(it.op0_register()) => {
             Some(Value::Const(0))
         }
-        Mnemonic::Add => immediate().map(|by| Value::Copy(own, by.cast_signed())),
-        Mnemonic::Sub => immediate().map(|by| Value::Copy(own, by.cast_signed().wrapping_neg())),
+        Mnemonic::Add => immediate().map(|by| Value::Copy(own, by as i64)),
+        Mnemonic::Sub => immediate().map(|by| Value::Copy(own, (by as i64).wrapping_neg())),
         Mnemonic::Inc => Some(Value::Copy(own, 1)),
         Mnemonic::Dec => Some(Value::Copy(own, -1)),
         Mnemonic::Or if immediate() == Some(u64::MAX) => Some(Value::Const(u64::MAX)),
@@ -379,115 +393,4 @@ fn low(register: Register) -> bool {
             register,
             Register::AH | Register::BH | Register::CH | Register::DH
         )
-}
-
-/// What kind of reference was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// A call, jump or branch over any distance.
-    Near,
-    /// A jump over less than 128 bytes.
-    Short,
-    /// An address that is taken, relative to the instruction.
-    Taken,
-    /// A call or jump through memory at an address: bytes from the base, wrapping.
-    Through,
-}
-
-const NONE: u8 = 0;
-const REL32: u8 = 1;
-const ESCAPE: u8 = 2;
-const LEA: u8 = 3;
-const REL8: u8 = 4;
-const GROUP: u8 = 5;
-
-const CLASSES: [u8; 256] = {
-    let mut classes = [NONE; 256];
-    classes[0xe8] = REL32;
-    classes[0xe9] = REL32;
-    classes[0x0f] = ESCAPE;
-    classes[0x8d] = LEA;
-    classes[0xeb] = REL8;
-    classes[0xe3] = REL8;
-    let mut condition = 0x70;
-    while condition < 0x80 {
-        classes[condition] = REL8;
-        condition += 1;
-    }
-    classes[0xff] = GROUP;
-    classes
-};
-
-/// Finds everything in `bytes`, at `at`, that would refer elsewhere if an instruction
-/// began there. It may see what is none, and misses nothing that has these forms:
-/// call, jmp, jcc, lea of an address, and call and jmp through memory.
-pub fn references(bytes: &[u8], at: At, mut see: impl FnMut(At, u32, Seen)) {
-    let wide = |from: usize| -> Option<u32> {
-        let bytes = bytes.get(from..from + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    };
-    for (index, byte) in bytes.iter().enumerate() {
-        let class = CLASSES[usize::from(*byte)];
-        if class == NONE {
-            continue;
-        }
-        let here = at.wrapping_add(index as u32);
-        let relative = |from: usize| {
-            let next = here.wrapping_add((from + 4) as u32);
-            wide(index + from).map(|distance| next.wrapping_add(distance))
-        };
-        let modrm = |wanted: u8| bytes.get(index + 1).is_some_and(|it| it & 0xc7 == wanted);
-        match class {
-            REL32 => {
-                if let Some(target) = relative(1) {
-                    see(here, target, Seen::Near);
-                }
-            }
-            ESCAPE => {
-                if bytes.get(index + 1).is_some_and(|it| it & 0xf0 == 0x80) {
-                    if let Some(target) = relative(2) {
-                        see(here, target, Seen::Near);
-                    }
-                }
-            }
-            LEA => {
-                // with a REX prefix that makes it 64 bits wide: addresses are
-                let rex = index.checked_sub(1).and_then(|before| bytes.get(before));
-                if rex.is_some_and(|it| it & 0xf8 == 0x48) && modrm(0x05) {
-                    if let Some(target) = relative(2) {
-                        see(here.wrapping_sub(1), target, Seen::Taken);
-                    }
-                }
-            }
-            REL8 => {
-                if let Some(distance) = bytes.get(index + 1) {
-                    let distance = i32::from(distance.cast_signed()).cast_unsigned();
-                    let target = here.wrapping_add(2).wrapping_add(distance);
-                    see(here, target, Seen::Short);
-                }
-            }
-            _ => {
-                // call is /2, jmp is /4
-                let kind = bytes.get(index + 1).map(|it| it & 0xff);
-                if kind == Some(0x15) || kind == Some(0x25) {
-                    if let Some(target) = relative(2) {
-                        see(here, target, Seen::Through);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Finds every number of 32 bits in `bytes` that lies within `len` of `low`, and tells
-/// whether it stands where an instruction has one: behind the opcode of mov or push.
-pub fn numbers(bytes: &[u8], at: At, low: u32, len: u32, mut see: impl FnMut(At, u32, bool)) {
-    for (index, window) in bytes.windows(4).enumerate() {
-        let number = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
-        if number.wrapping_sub(low) < len {
-            let before = index.checked_sub(1).map(|before| bytes[before]);
-            let plain = before.is_some_and(|it| it & 0xf8 == 0xb8 || it == 0x68);
-            see(at.wrapping_add(index as u32), number, plain);
-        }
-    }
 }

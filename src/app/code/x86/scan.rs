@@ -1,0 +1,123 @@
+//! x86_64: references and entries into the kernel, found without decoding.
+
+use memchr::memmem;
+
+use super::super::ir::At;
+
+/// Finds where the bytes of `syscall` and of `int $0x80` are.
+pub fn entries(bytes: &[u8], at: At, places: &mut Vec<At>) {
+    for wanted in [[0x0f, 0x05], [0xcd, 0x80]] {
+        places.extend(memmem::find_iter(bytes, &wanted).map(|index| at + index as u32));
+    }
+}
+
+/// What kind of reference was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A call, jump or branch over any distance.
+    Near,
+    /// A jump over less than 128 bytes.
+    Short,
+    /// An address that is taken, relative to the instruction.
+    Taken,
+    /// A call or jump through memory at an address: bytes from the base, wrapping.
+    Through,
+}
+
+const NONE: u8 = 0;
+const REL32: u8 = 1;
+const ESCAPE: u8 = 2;
+const LEA: u8 = 3;
+const REL8: u8 = 4;
+const GROUP: u8 = 5;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [NONE; 256];
+    classes[0xe8] = REL32;
+    classes[0xe9] = REL32;
+    classes[0x0f] = ESCAPE;
+    classes[0x8d] = LEA;
+    classes[0xeb] = REL8;
+    classes[0xe3] = REL8;
+    let mut condition = 0x70;
+    while condition < 0x80 {
+        classes[condition] = REL8;
+        condition += 1;
+    }
+    classes[0xff] = GROUP;
+    classes
+};
+
+/// Finds everything in `bytes`, at `at`, that would refer elsewhere if an instruction
+/// began there. It may see what is none, and misses nothing that has these forms:
+/// call, jmp, jcc, lea of an address, and call and jmp through memory.
+pub fn references(bytes: &[u8], at: At, mut see: impl FnMut(At, u32, Seen)) {
+    let wide = |from: usize| -> Option<u32> {
+        let bytes = bytes.get(from..from + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    for (index, byte) in bytes.iter().enumerate() {
+        let class = CLASSES[usize::from(*byte)];
+        if class == NONE {
+            continue;
+        }
+        let here = at.wrapping_add(index as u32);
+        let relative = |from: usize| {
+            let next = here.wrapping_add((from + 4) as u32);
+            wide(index + from).map(|distance| next.wrapping_add(distance))
+        };
+        let modrm = |wanted: u8| bytes.get(index + 1).is_some_and(|it| it & 0xc7 == wanted);
+        match class {
+            REL32 => {
+                if let Some(target) = relative(1) {
+                    see(here, target, Seen::Near);
+                }
+            }
+            ESCAPE => {
+                if bytes.get(index + 1).is_some_and(|it| it & 0xf0 == 0x80) {
+                    if let Some(target) = relative(2) {
+                        see(here, target, Seen::Near);
+                    }
+                }
+            }
+            LEA => {
+                // with a REX prefix that makes it 64 bits wide: addresses are
+                let rex = index.checked_sub(1).and_then(|before| bytes.get(before));
+                if rex.is_some_and(|it| it & 0xf8 == 0x48) && modrm(0x05) {
+                    if let Some(target) = relative(2) {
+                        see(here.wrapping_sub(1), target, Seen::Taken);
+                    }
+                }
+            }
+            REL8 => {
+                if let Some(distance) = bytes.get(index + 1) {
+                    let distance = i32::from(*distance as i8) as u32;
+                    let target = here.wrapping_add(2).wrapping_add(distance);
+                    see(here, target, Seen::Short);
+                }
+            }
+            _ => {
+                // call is /2, jmp is /4
+                let kind = bytes.get(index + 1).copied();
+                if kind == Some(0x15) || kind == Some(0x25) {
+                    if let Some(target) = relative(2) {
+                        see(here, target, Seen::Through);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Finds every number of 32 bits in `bytes` that lies within `len` of `low`, and tells
+/// whether it stands where an instruction has one: behind the opcode of mov or push.
+pub fn numbers(bytes: &[u8], at: At, low: u32, len: u32, mut see: impl FnMut(At, u32, bool)) {
+    for (index, window) in bytes.windows(4).enumerate() {
+        let number = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+        if number.wrapping_sub(low) < len {
+            let before = index.checked_sub(1).map(|before| bytes[before]);
+            let plain = before.is_some_and(|it| it & 0xf8 == 0xb8 || it == 0x68);
+            see(at.wrapping_add(index as u32), number, plain);
+        }
+    }
+}
