@@ -45,12 +45,11 @@ pub fn number(arch: Arch, name: &str) -> Option<u32> {
 /// Every call that `arch` has, by number.
 #[must_use]
 pub fn all(arch: Arch) -> BTreeSet<u32> {
-    let mut all: BTreeSet<u32> = match arch {
-        Arch::X86_64 => x86_64::Sysno::iter().map(|call| call as u32).collect(),
-        Arch::Aarch64 => aarch64::Sysno::iter().map(|call| call as u32).collect(),
-    };
-    all.extend(NEWER.iter().map(|(_, number)| *number));
-    all
+    // the crate's own iterator leaves out the last one
+    const BOUND: u32 = 1024;
+    (0..BOUND)
+        .filter(|number| name(arch, *number).is_some())
+        .collect()
 }
 
 #[cfg(test)]
@@ -76,6 +75,7 @@ mod tests {
         for arch in [Arch::X86_64, Arch::Aarch64] {
             let all = all(arch);
             assert!(all.len() > 300);
+            assert!(all.contains(&461) && all.contains(&462));
             assert!(
                 all.iter()
                     .all(|call| number(arch, name(arch, *call).unwrap()) == Some(*call))

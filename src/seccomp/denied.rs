@@ -22,7 +22,6 @@ pub const GROUPS: &[Group] = &[
             "mount_setattr",
             "move_mount",
             "open_tree",
-            "open_tree_attr",
             "fsopen",
             "fsconfig",
             "fsmount",
