@@ -43,6 +43,7 @@ impl Sealed {
         let folder =
             tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder to build in");
         let sealed = Sealed { folder };
+        sealed.configure(server, "");
         let outcome = sealed.build(server, server.allow_shell);
         assert_eq!(outcome.code, Some(0), "ampoule build: {}", outcome.output);
         sealed
@@ -53,10 +54,40 @@ impl Sealed {
         let folder =
             tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder to build in");
         let sealed = Sealed { folder };
+        sealed.configure(server, "");
         let outcome = sealed.build(server, false);
         assert_eq!(outcome.code, Some(3), "ampoule build: {}", outcome.output);
         assert!(!sealed.image().exists(), "an image was left behind");
         outcome.output
+    }
+
+    /// Runs `ampoule learn` with the questions `args`, and builds the image again with what
+    /// was learned.
+    pub fn learned(server: &Server, args: &[&str]) -> Sealed {
+        let sealed = Sealed::from(server);
+        let learned = outcome(
+            ampoule()
+                .current_dir(sealed.folder.path())
+                .arg("learn")
+                .arg(sealed.image())
+                .args(["--config", "ampoule.toml", "--timeout", "300"])
+                .args(args),
+        );
+        assert_eq!(learned.code, Some(0), "ampoule learn: {}", learned.output);
+        let built = sealed.build(server, server.allow_shell);
+        assert!(
+            built.output.contains("seccomp  learned, "),
+            "ampoule build: {}",
+            built.output
+        );
+        sealed
+    }
+
+    /// Writes what has no flag of `ampoule build`.
+    fn configure(&self, server: &Server, more: &str) {
+        let text = format!("memory-extra = \"{}\"\n{more}", server.memory_extra);
+        fs::write(self.folder.path().join("ampoule.toml"), text)
+            .expect("the folder can be written");
     }
 
     fn image(&self) -> PathBuf {
@@ -72,8 +103,6 @@ impl Sealed {
             .arg(self.image());
         // flags go over a file: what has no flag comes from there
         let config = self.folder.path().join("ampoule.toml");
-        let text = format!("memory-extra = \"{}\"\n", server.memory_extra);
-        fs::write(&config, text).expect("the folder can be written");
         command.arg("--config").arg(config);
         for port in &server.ports {
             command.args(["--port", &port.to_string()]);
@@ -241,6 +270,13 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// The reports of refused calls so far.
+    pub fn denied(&self) -> Vec<&String> {
+        let denial =
+            |line: &&String| matches!(report::parse(line.as_bytes()), Some(Report::Denied { .. }));
+        self.console.iter().filter(denial).collect()
     }
 
     /// Asks it to stop as Ctrl-C would, and waits for its verdict and its end.

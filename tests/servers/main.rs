@@ -70,6 +70,36 @@ fn busybox_httpd_answers() {
     boots_and_answers("busybox");
 }
 
+/// Boots the server and asks it, and sees that it was refused no call.
+fn answers_unrefused(server: &Server, sealed: &Sealed) {
+    let mut machine = sealed.boot(server, Firmware::Direct);
+    machine.wait_until_ready();
+    for probe in &server.probes {
+        machine.ask(probe);
+    }
+    let denied = machine.denied();
+    assert!(denied.is_empty(), "{}: {denied:?}", server.name);
+    machine.stop();
+}
+
+#[test]
+fn a_go_server_answers_with_the_calls_that_it_was_seen_to_make() {
+    let server = Server::named("nats-server");
+    answers_unrefused(
+        &server,
+        &Sealed::learned(&server, &["--tcp", "4222", "--http", "8222/healthz=200"]),
+    );
+}
+
+#[test]
+fn a_c_server_answers_with_the_calls_that_it_was_seen_to_make() {
+    let server = Server::named("busybox");
+    answers_unrefused(
+        &server,
+        &Sealed::learned(&server, &["--http", "/index.html=200"]),
+    );
+}
+
 #[test]
 fn busybox_is_refused_unless_a_shell_is_allowed() {
     let server = Server::named("busybox");

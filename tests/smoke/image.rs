@@ -19,7 +19,7 @@ mod compile;
 use compile::compile;
 
 /// The app, made once.
-fn app() -> &'static Path {
+pub fn app() -> &'static Path {
     static APP: OnceLock<PathBuf> = OnceLock::new();
     APP.get_or_init(|| compile("tests/guests/app.rs", "smoke-app"))
 }

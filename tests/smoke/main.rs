@@ -1,6 +1,7 @@
-//! `ampoule test` and `ampoule run` on images of a small app. They need the kit, QEMU and OVMF.
+//! `ampoule test`, `ampoule run` and `ampoule learn` on images of a small app. They need the kit, QEMU and OVMF.
 
 mod extract;
 mod image;
+mod learn;
 mod run;
 mod verdicts;
