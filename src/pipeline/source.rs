@@ -108,6 +108,10 @@ fn read(
         settings.app = Some(found.host);
         settings.app_at = Some(found.guest);
     }
+    if args.is_some() {
+        // they are among these
+        settings.args = None;
+    }
     let mut appliance = settings.or(defaults(&image, args)?).resolve()?;
 
     let mut root = sift(&mut rootfs, appliance.allow_shell)?;

@@ -1,9 +1,11 @@
 //! One layer: an archive of changes, compressed or not, applied to the tree
 //! (image-spec, layer.md).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +27,8 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Bytes of a header that goes before an entry: a path is at most 4096 long, and
 /// extended attributes are at most 64 KiB each.
 const EXTENSION_MAX: u64 = 1 << 20;
+/// Bytes in a block of an archive (pax(1), ustar Interchange Format).
+const BLOCK: u64 = 512;
 /// What whiteouts begin with, and what makes a directory opaque.
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
@@ -167,9 +171,13 @@ impl Layer {
                     limit: spool.limits.bytes,
                 }
             }
-            Trouble::Archive(source) => RootfsError::Read {
+            Trouble::Archive(source) if source.raw_os_error().is_some() => RootfsError::Read {
                 path: self.path.clone(),
                 source,
+            },
+            Trouble::Archive(error) => RootfsError::Layer {
+                path: self.path.clone(),
+                reason: format!("cannot be unpacked: {error}; copy the image anew"),
             },
             Trouble::Reason(reason) => RootfsError::Layer {
                 path: self.path.clone(),
@@ -212,7 +220,12 @@ impl Layer {
             left: spool.left.bytes,
             interrupted: spool.interrupted,
         });
-        let mut archive = tar::Archive::new(&mut bytes);
+        let end = Rc::new(Cell::new(None));
+        let mut archive = tar::Archive::new(Padded {
+            inner: &mut bytes,
+            count: 0,
+            end: Rc::clone(&end),
+        });
         let mut extension = Extension::default();
         for entry in archive.entries().map_err(Trouble::Archive)?.raw(true) {
             let mut entry = entry.map_err(Trouble::Archive)?;
@@ -229,7 +242,12 @@ impl Layer {
                 continue;
             }
             let extension = std::mem::take(&mut extension);
+            let content_end = entry.raw_file_position().saturating_add(entry.size());
             self.entry(&mut entry, extension, root, spool)?;
+            if entry.size() > 0 && end.get().is_some_and(|end| end < content_end) {
+                let source = io::Error::from(io::ErrorKind::UnexpectedEof);
+                return Err(Trouble::Archive(source));
+            }
         }
         // behind the end of an archive there may be padding, which its digest covers
         io::copy(&mut bytes, &mut io::sink()).map_err(Trouble::Archive)?;
@@ -456,6 +474,33 @@ impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// A reader that fills up the last block with zeroes: umoci's `insert`, for one, ends an
+/// archive with the last byte of its last file, and Go reads that.
+struct Padded<R> {
+    inner: R,
+    count: u64,
+    /// Where the archive itself ended, once it has.
+    end: Rc<Cell<Option<u64>>>,
+}
+
+impl<R: Read> Read for Padded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = match self.end.get() {
+            Some(_) => 0,
+            None => self.inner.read(buffer)?,
+        };
+        if count == 0 && !buffer.is_empty() {
+            self.end.set(self.end.get().or(Some(self.count)));
+            let lacks = self.count.next_multiple_of(BLOCK) - self.count;
+            count = buffer.len().min(usize::try_from(lacks).unwrap_or(0));
+            buffer[..count].fill(0);
+        }
+        // usize is at most 64 bits wide on every host
+        self.count += count as u64;
         Ok(count)
     }
 }
