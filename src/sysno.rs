@@ -1,6 +1,7 @@
 //! Linux's system calls by number and by name, for each architecture.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use syscalls::{aarch64, x86_64};
 
@@ -11,13 +12,23 @@ use crate::units::Arch;
 const NEWER: &[(&str, u32)] = &[("mseal", 462)];
 
 /// What the table of the crate calls otherwise than the kernel's asm/unistd.h.
-const RENAMED: &[(Arch, &str, &str)] = &[(Arch::Aarch64, "fstatat", "newfstatat")];
+const RENAMED: &[(Arch, &str, &str)] = &[
+    (Arch::Aarch64, "fstatat", "newfstatat"),
+    (Arch::Aarch64, "sync_file_range2", "sync_file_range"),
+];
+
+/// What the table of the crate has for aarch64 and 32-bit architectures alone have: the
+/// calls with 64-bit times, include/uapi/asm-generic/unistd.h.
+const NARROW: RangeInclusive<u32> = 403..=423;
 
 /// The name of the call with this number, as unistd.h of `arch` has it without `__NR_`.
 #[must_use]
 pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
     if let Some((name, _)) = NEWER.iter().find(|(_, newer)| *newer == number) {
         return Some(name);
+    }
+    if arch == Arch::Aarch64 && NARROW.contains(&number) {
+        return None;
     }
     let number = usize::try_from(number).ok()?;
     let name = match arch {
@@ -38,7 +49,10 @@ pub fn number(arch: Arch, name: &str) -> Option<u32> {
     let name = renamed.map_or(name, |it| it.1);
     match arch {
         Arch::X86_64 => name.parse().ok().map(|call: x86_64::Sysno| call as u32),
-        Arch::Aarch64 => name.parse().ok().map(|call: aarch64::Sysno| call as u32),
+        Arch::Aarch64 => {
+            let number = name.parse().ok().map(|call: aarch64::Sysno| call as u32);
+            number.filter(|number| !NARROW.contains(number))
+        }
     }
 }
 
@@ -71,6 +85,8 @@ mod tests {
             assert_eq!(name(arch, expected), Some(call));
         }
         assert_eq!(number(Arch::Aarch64, "open"), None);
+        assert_eq!(number(Arch::Aarch64, "futex_time64"), None);
+        assert_eq!(number(Arch::Aarch64, "sync_file_range"), Some(84));
         assert_eq!(name(Arch::X86_64, 400), None);
         for arch in [Arch::X86_64, Arch::Aarch64] {
             let all = all(arch);

@@ -140,3 +140,30 @@ fn a_call_of_another_architecture_ends_the_process() {
         "{output:?}"
     );
 }
+
+/// libseccomp's own table, through the command that its package `seccomp` brings.
+#[test]
+fn numbers_are_those_of_libseccomp() {
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        let (mut same, mut newer, mut others) = (0, Vec::new(), Vec::new());
+        for number in sysno::all(arch) {
+            let name = sysno::name(arch, number).unwrap();
+            let output = Command::new("scmp_sys_resolver")
+                .args(["-a", arch.name(), name])
+                .output()
+                .expect("scmp_sys_resolver starts: install the package seccomp");
+            let text = String::from_utf8(output.stdout).unwrap();
+            match text.trim().parse::<i64>().unwrap() {
+                // a call that came after this libseccomp
+                -1 => newer.push(name),
+                theirs if theirs == i64::from(number) => same += 1,
+                theirs => others.push((name, number, theirs)),
+            }
+        }
+        assert!(others.is_empty(), "{arch}: {others:?}");
+        assert!(
+            same >= 300 && newer.len() < 40,
+            "{same}, unknown: {newer:?}"
+        );
+    }
+}
