@@ -93,6 +93,7 @@ mod tests {
             verdict: None,
             checks,
             console_log: None,
+            denied: std::collections::BTreeMap::new(),
             console_tail: console_tail.map(str::to_owned),
         }
     }

@@ -1,5 +1,7 @@
 //! The result of a test as data; its JSON keys stay as they are.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Ending, Finding};
@@ -36,6 +38,9 @@ pub struct Boot {
     pub verdict: Option<Ending>,
     /// What was judged.
     pub checks: Vec<Finding>,
+    /// The system calls that the app was refused, and how often. They fail no check: many
+    /// programs ask and can do without.
+    pub denied: BTreeMap<String, u32>,
     /// The file that holds the console's text; kept when a check failed.
     pub console_log: Option<String>,
     /// The console's last lines, when a check failed.
@@ -71,6 +76,7 @@ mod tests {
             milliseconds: 7,
             verdict: Some(Ending::Signal(9)),
             checks: vec![Finding::bad("stop", "x")],
+            denied: [("mount".to_owned(), 3)].into(),
             console_log: Some("a.log".to_owned()),
             console_tail: Some("y".to_owned()),
         };
@@ -89,6 +95,7 @@ mod tests {
                     "milliseconds": 7,
                     "verdict": { "signal": 9 },
                     "checks": [{ "name": "stop", "ok": false, "detail": "x" }],
+                    "denied": { "mount": 3 },
                     "console_log": "a.log",
                 }],
             })

@@ -1,6 +1,6 @@
 //! One boot: start, wait, ask, stop, and write down what was seen. Judges nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -44,6 +44,8 @@ pub struct Outcome {
     pub seen: Observed,
     /// The system calls that a learning PID 1 told of.
     pub called: BTreeSet<String>,
+    /// The system calls that the app was refused, and how often.
+    pub denied: BTreeMap<String, u32>,
     /// The console's text.
     pub console: String,
     /// From QEMU's start to its end.
@@ -294,6 +296,7 @@ impl<'a> Watch<'a> {
                 limit,
             },
             called: self.witness.called().clone(),
+            denied: self.witness.denied().clone(),
             took: begin.elapsed(),
             accelerator,
             refusal,

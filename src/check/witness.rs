@@ -1,6 +1,6 @@
 //! What a guest says of itself, and which of it is believed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ampoule_init::report::{self, Report, Verdict};
 use ampoule_qemu::Source;
@@ -43,6 +43,7 @@ struct State {
     loopback_only: Vec<u16>,
     stopping: bool,
     called: BTreeSet<String>,
+    denied: BTreeMap<String, u32>,
     ending: Option<Ending>,
 }
 
@@ -54,6 +55,10 @@ impl State {
             Report::Ready { ports } => self.ready = Some(ports.to_vec()),
             Report::LoopbackOnly { port } => self.loopback_only.push(*port),
             Report::Called { call } => drop(self.called.insert((*call).to_owned())),
+            Report::Denied { call, count, .. } => {
+                let told = self.denied.entry((*call).to_owned()).or_default();
+                *told = told.saturating_add(*count);
+            }
             Report::Stopping { .. } => self.stopping = true,
             // the first one: there is exactly one
             Report::Verdict(verdict) => drop(self.ending.get_or_insert_with(|| ending(verdict))),
@@ -132,6 +137,12 @@ impl Witness {
         &self.port.called
     }
 
+    /// The system calls that the app was refused, and how often.
+    #[must_use]
+    pub fn denied(&self) -> &BTreeMap<String, u32> {
+        &self.believed().denied
+    }
+
     /// The verdict, if there was one.
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
@@ -202,6 +213,19 @@ mod tests {
         ]);
         let called: Vec<&str> = witness.called().iter().map(String::as_str).collect();
         assert_eq!(called, ["openat"]);
+    }
+
+    #[test]
+    fn refused_calls_are_counted() {
+        let witness = witness(&[
+            (
+                Source::Report,
+                "ampoule: denied call=mount pid=7 comm=x count=1",
+            ),
+            (Source::Report, "ampoule: denied call=mount pid=7 count=41"),
+            (Source::Console, "ampoule: denied call=bpf pid=7 count=1"),
+        ]);
+        assert_eq!(witness.denied(), &[("mount".to_owned(), 42)].into());
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl Test<'_> {
             milliseconds: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
             verdict: outcome.seen.ending,
             checks,
+            denied: outcome.denied,
             console_log: kept.flatten().map(|path| path.display().to_string()),
             console_tail: (!ok).then(|| tail(&outcome.console)),
         }
@@ -198,6 +199,13 @@ fn print(report: &Report, ui: &Ui) -> io::Result<()> {
                 ui.paint(Style::Red, "failed")
             };
             ui.result(format_args!("  {sign} {name}: {detail}"))?;
+        }
+        if !boot.denied.is_empty() {
+            let calls = boot.denied.iter();
+            let calls: Vec<_> = calls
+                .map(|(call, count)| format!("{call} ({count})"))
+                .collect();
+            ui.result(format_args!("  refused to the app: {}", calls.join(", ")))?;
         }
         if let Some(log) = &boot.console_log {
             ui.result(format_args!("  its console is in {log}"))?;

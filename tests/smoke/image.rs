@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use ampoule::digest::Digest;
 use ampoule::kit::Kit;
 use ampoule::pipeline::{self, Silent};
-use ampoule::spec::Settings;
+use ampoule::spec::{Seccomp, Settings};
 use ampoule::units::Arch;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,10 @@ pub struct Image {
 
 impl Image {
     pub fn new(args: &[&str], ports: &[u16]) -> Image {
+        Image::with(args, ports, None)
+    }
+
+    pub fn with(args: &[&str], ports: &[u16], seccomp: Option<Seccomp>) -> Image {
         let kit = Kit::open(Arch::X86_64).expect("the kit is there (ampoule kit build)");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app.img");
@@ -41,6 +45,7 @@ impl Image {
             args: Some(args.iter().map(|&arg| arg.to_owned()).collect()),
             ports: Some(ports.to_vec()),
             grace: Some(2),
+            seccomp,
             ..Settings::default()
         };
         let appliance = appliance.resolve().expect("a whole appliance");

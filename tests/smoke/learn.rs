@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use ampoule::seccomp::Policy;
 use ampoule::spec::{self, Seccomp};
+use ampoule::sysno;
+use ampoule::units::Arch;
 use serde_json::Value;
 
 use crate::image::{Image, told};
@@ -87,6 +90,25 @@ fn what_is_learned_is_enough() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["new"], serde_json::json!([]), "{report:#}");
     assert_eq!(config(&image), text);
+}
+
+#[test]
+fn a_call_that_is_not_listed_is_refused_and_told() {
+    let mut calls = Policy::Default.allowed(Arch::X86_64);
+    calls.retain(|call| sysno::name(Arch::X86_64, *call) != Some("accept4"));
+    let names = calls
+        .iter()
+        .filter_map(|call| sysno::name(Arch::X86_64, *call));
+    let seccomp = Seccomp::Calls(names.map(str::to_owned).collect());
+    let image = Image::with(&["serve"], &[8080], Some(seccomp));
+    let (report, code) = image.test(&["--http", "/=200", "--timeout", "60"]);
+    assert_eq!(code, 1, "{report:#}");
+    let boot = &report["boots"][0];
+    // the app asks again at once, for a minute: init counts, and still stops it in order
+    let denied = boot["denied"].as_object().unwrap();
+    assert_eq!(denied.keys().collect::<Vec<_>>(), ["accept4"]);
+    assert!(denied["accept4"].as_u64() > Some(100), "{report:#}");
+    assert_eq!(boot["verdict"]["signal"], 15, "{report:#}");
 }
 
 #[test]
