@@ -213,7 +213,9 @@ fn a_name_that_nothing_goes_by_is_told() {
 
 /// A program that reads another's memory: process_vm_readv(2) is 310 on x86_64.
 fn peeper() -> Vec<u8> {
-    let mut content = vec![0xb8, 0x36, 0x01, 0, 0, 0x0f, 0x05];
+    // decoding begins at the headers and is in step again behind these (nop)
+    let mut content = vec![0x90; 16];
+    content.extend([0xb8, 0x36, 0x01, 0, 0, 0x0f, 0x05]);
     content.extend(Sample::default().content);
     Sample {
         content,
@@ -249,4 +251,50 @@ fn a_call_that_the_kernel_lacks_refuses_by_its_option_unless_that_is_accepted() 
     let value = place.json(&file, &["--accept", option]);
     assert_eq!(value["verdict"], "ok");
     assert_eq!(value["accepted"], Value::from(vec![option]));
+}
+
+#[test]
+fn what_comes_with_the_app_counts() {
+    let place = Place::new();
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    let mut content = Sample::default().content;
+    content.extend(format!("\0{bundle}\0").bytes());
+    let sample = Sample {
+        content,
+        ..Sample::default()
+    };
+    let file = place.file("app", &sample.bytes());
+    let alone = place.json(&file, &[]);
+    assert_eq!(alone["needs"][0]["kind"], "ca-certificates");
+    assert_eq!(alone["payload"][0]["path"], bundle);
+    let page = String::from_utf8(place.analyze(&file, &[]).stdout).unwrap();
+    assert!(page.contains("what will be added"), "{page}");
+    let own = place.json(&file, &["--env", "SSL_CERT_FILE=/own.pem"]);
+    assert_eq!(own["payload"], Value::from(Vec::<Value>::new()));
+}
+
+#[test]
+fn a_dynamic_app_is_refused_for_what_its_root_lacks() {
+    let place = Place::new();
+    let file = place.file("app", &Sample::dynamic().bytes());
+    let root = place.0.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let value = place.json(&file, &["--libs", root.to_str().unwrap()]);
+    assert_eq!(value["verdict"], "refused");
+    let reason = value["reasons"][0]["what"].as_str().unwrap();
+    assert!(reason.contains("/lib64/ld-linux-x86-64.so.2"), "{reason}");
+}
+
+#[test]
+fn without_an_app_the_description_beside_it_is_read() {
+    let place = Place::new();
+    place.file("app", &Sample::default().bytes());
+    place.file("ampoule.toml", b"app = 'app'\naccept = ['git']\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_ampoule"))
+        .args(["analyze", "--json"])
+        .current_dir(place.0.path())
+        .output()
+        .unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["accepted_in_vain"], Value::from(vec!["git"]));
 }

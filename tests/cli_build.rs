@@ -197,3 +197,109 @@ fn manual_pages_are_written_for_every_command() {
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
 }
+
+/// A program whose code ends at once, and that carries `text` behind it.
+fn carrying(code: &[u8], text: &str) -> Vec<u8> {
+    // decoding begins at the headers and is in step again behind these (nop)
+    let mut content = vec![0x90; 16];
+    content.extend(code);
+    content.extend(Sample::default().content);
+    content.push(0);
+    content.extend(text.as_bytes());
+    content.push(0);
+    Sample {
+        content,
+        ..Sample::default()
+    }
+    .bytes()
+}
+
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+#[test]
+fn what_the_app_needs_is_added_with_its_reason_and_the_same_each_time() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut images = Vec::new();
+    for dir in [one.path(), two.path()] {
+        fs::write(dir.join("app"), carrying(&[], BUNDLE)).unwrap();
+        let built = json(dir, &["build", "app", "--json"]);
+        assert_eq!(built["payload"][0]["path"], BUNDLE);
+        assert_eq!(built["payload"][0]["evidence"][0]["what"], BUNDLE);
+        images.push(fs::read(dir.join("app.img")).unwrap());
+    }
+    assert!(images[0] == images[1], "two builds differ");
+
+    let image = json(one.path(), &["inspect", "--json", "app.img"]);
+    let given = &image["payload"][0];
+    assert_eq!(given["path"], BUNDLE);
+    assert!(
+        given["source"]
+            .as_str()
+            .unwrap()
+            .starts_with("webpki-root-certs ")
+    );
+    assert!(
+        given["why"][0].as_str().unwrap().contains(BUNDLE),
+        "{given}"
+    );
+    let files = image["files"].as_array().unwrap();
+    let bundle = files.iter().find(|file| file["path"] == BUNDLE).unwrap();
+    assert_eq!(bundle["size"], given["size"]);
+    let table = ampoule(one.path(), "022", &["inspect", "app.img"]);
+    assert!(table.contains("added"), "{table}");
+}
+
+#[test]
+fn who_brings_certificates_of_his_own_gets_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("app"), carrying(&[], BUNDLE)).unwrap();
+    fs::write(dir.path().join("own.pem"), "own").unwrap();
+    for args in [
+        ["--file", "own.pem:/etc/ssl/certs/own.pem"],
+        ["--env", "SSL_CERT_FILE=/own.pem"],
+    ] {
+        let built = json(
+            dir.path(),
+            &[&["build", "app", "--json"], &args[..]].concat(),
+        );
+        assert_eq!(
+            built["payload"],
+            Value::from(Vec::<Value>::new()),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_kernel_without_what_the_app_calls_refuses_it_and_what_was_accepted_is_marked() {
+    let option = "CONFIG_CROSS_MEMORY_ATTACH";
+    let dir = tempfile::tempdir().unwrap();
+    // mov eax, 310 (process_vm_readv on x86_64); syscall
+    let code = [0xb8, 0x36, 0x01, 0, 0, 0x0f, 0x05];
+    fs::write(dir.path().join("app"), carrying(&code, "")).unwrap();
+    let refused = Command::new(env!("CARGO_BIN_EXE_ampoule"))
+        .args(["build", "app"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(3));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["app: needs", "process_vm_readv", option, "--accept"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(!dir.path().join("app.img").exists());
+
+    fs::write(
+        dir.path().join("ampoule.toml"),
+        format!("app = 'app'\naccept = ['{option}', 'git']\n"),
+    )
+    .unwrap();
+    let built = json(dir.path(), &["build", "--json"]);
+    assert_eq!(built["accepted"], Value::from(vec![option]));
+    assert_eq!(built["accepted_in_vain"], Value::from(vec!["git"]));
+    let image = json(dir.path(), &["inspect", "--json", "app.img"]);
+    assert_eq!(image["accepted"], Value::from(vec![option]));
+    let bare = json(dir.path(), &["build", "app", "--accept", option, "--json"]);
+    assert_eq!(bare["sha256"], built["sha256"]);
+}

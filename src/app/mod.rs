@@ -73,6 +73,16 @@ impl Shape {
         }
     }
 
+    /// Takes the file's name for a sign, where its content gave none: a program that is
+    /// named like a shell is one.
+    pub fn named(&mut self, file_name: &str) {
+        if let Kind::Elf(elf) = &mut self.kind {
+            if elf.is_program() && elf.shell.is_none() {
+                elf.shell = shell::by_name(file_name);
+            }
+        }
+    }
+
     /// The shell that the app is, or brings.
     #[must_use]
     pub fn shell(&self) -> Option<&Shell> {
@@ -299,11 +309,7 @@ fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
         path: path.to_owned(),
         damage,
     })?;
-    if let Kind::Elf(elf) = &mut shape.kind {
-        if elf.is_program() && elf.shell.is_none() {
-            elf.shell = shell::by_name(&file_name(path));
-        }
-    }
+    shape.named(&file_name(path));
     Ok(shape)
 }
 

@@ -1,31 +1,29 @@
 //! `ampoule analyze`: what an app is, needs and will miss, before an image is made.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 
+use super::appliance::AppArgs;
 use super::exit::Exit;
-use super::leave::LeaveArgs;
+use super::interrupt;
 use super::table::{self, Table, visible};
 use super::ui::{Style, Ui};
-use crate::app::Allow;
 use crate::fit::Level;
 use crate::need::{Confidence, Evidence, Need, NeedKind};
-use crate::pipeline::{self, Answer, KernelConfig, Leave, Remark, Report};
+use crate::pipeline::{self, Answer, KernelConfig, Remark, Report, Step, Watcher};
+use crate::spec::Settings;
 use crate::units::Bytes;
 
 /// Tell what an app is, needs, and will miss in an image
 ///
-/// Reads the file alone and makes nothing. Works without a kit; with one, the
+/// Reads what `build` would and makes nothing. Works without a kit; with one, the
 /// app is held against its kernel. Ends with 3 for an app that `build` refuses.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AnalyzeArgs {
-    /// The app: a static Linux executable
-    pub app: PathBuf,
     #[command(flatten)]
-    pub leave: LeaveArgs,
+    pub from: AppArgs,
     /// Print everything as JSON (docs/analyze.schema.json)
     #[arg(long)]
     pub json: bool,
@@ -45,14 +43,11 @@ const SHOWN: usize = 60;
 const PIECES: usize = 2;
 
 pub(super) fn run(args: AnalyzeArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let leave = Leave {
-        allow: Allow {
-            shell: args.leave.allow_shell,
-            ..Allow::default()
-        },
-        accept: args.leave.accept.into_iter().collect(),
-    };
-    let report = pipeline::analyze(&args.app, &leave)?;
+    let mut settings = args.from.settings(Settings::default())?;
+    // a file without a usable name can be looked at all the same
+    settings.name.get_or_insert_with(|| "app".to_owned());
+    let source = pipeline::open(settings, &Quiet)?;
+    let report = pipeline::analyze(&source.appliance)?;
     if args.json {
         ui.json(&report)?;
     } else {
@@ -62,12 +57,20 @@ pub(super) fn run(args: AnalyzeArgs, ui: &Ui) -> anyhow::Result<Exit> {
         return Ok(Exit::Yes);
     }
     let reasons: Vec<&str> = report.reasons.iter().map(|one| one.what.as_str()).collect();
-    ui.error(&format!(
-        "{}: {}",
-        args.app.display(),
-        reasons.join("; it ")
-    ));
+    let app = source.appliance.app_shown().display();
+    ui.error(&format!("{app}: {}", reasons.join("; it ")));
     Ok(Exit::UnsuitableApp)
+}
+
+/// Shows no stages, and carries Ctrl-C into the reading of a root.
+struct Quiet;
+
+impl Watcher for Quiet {
+    fn step(&self, _: Step) {}
+
+    fn interrupted(&self) -> bool {
+        interrupt::requested()
+    }
 }
 
 /// The page for people.
@@ -78,6 +81,7 @@ fn page(report: &Report, ui: &Ui) -> String {
     };
     page.what_it_is(report);
     page.needs(report);
+    page.brought(report);
     page.added(report);
     page.missing(report);
     page.image(report);
@@ -204,6 +208,29 @@ impl Page<'_> {
         }
     }
 
+    fn brought(&mut self, report: &Report) {
+        if report.root.is_none() && report.closure.is_empty() {
+            return;
+        }
+        self.heading("what comes with it");
+        if let Some(root) = &report.root {
+            let told = format!(
+                "{} entries of {}, {}",
+                root.entries,
+                root.dir.display(),
+                root.size
+            );
+            self.paragraph("  root     ", &told);
+            for left in &root.left_out {
+                self.paragraph("  left out ", &format!("{}: {}", left.path, left.reason));
+            }
+        }
+        for library in &report.closure {
+            let told = format!("{}: {}", library.path, library.reason);
+            self.paragraph("  library  ", &told);
+        }
+    }
+
     fn added(&mut self, report: &Report) {
         if report.payload.is_empty() {
             return;
@@ -228,13 +255,16 @@ impl Page<'_> {
         self.heading("what will not work");
         self.remarks("refused", &report.reasons);
         self.remarks("warning", &report.warnings);
+        for note in &report.notes {
+            self.paragraph("  warning  ", note);
+        }
         for name in &report.accepted {
             self.paragraph("  accepted ", name);
         }
         for name in &report.accepted_in_vain {
             self.paragraph("  accepted ", &format!("{name}, which nothing asks for"));
         }
-        if report.reasons.is_empty() && report.warnings.is_empty() {
+        if report.reasons.is_empty() && report.warnings.is_empty() && report.notes.is_empty() {
             self.text.push_str("  nothing that could be told\n");
         }
         if !notes.is_empty() {

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::appliance::AppArgs;
 use super::exit::{Exit, Failure};
 use super::interrupt;
-use super::leave::LeaveArgs;
 use super::table::{self, Table};
 use super::ui::{Progress, Ui};
 use crate::closure::Library;
 use crate::kit::Kit;
 use crate::pipeline::{self, Built, Step, Taken, Watcher};
-use crate::spec::{self, Appliance, Origin, Seccomp, Settings, SpecError, User, seccomp, value};
+use crate::spec::{Appliance, Origin, Seccomp, Settings, SpecError, User, seccomp, value};
 
 /// Seal an app into a bootable image
 ///
@@ -26,23 +26,14 @@ use crate::spec::{self, Appliance, Origin, Seccomp, Settings, SpecError, User, s
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BuildArgs {
-    /// The app: a Linux executable, static unless --libs is given
-    pub app: Option<PathBuf>,
+    #[command(flatten)]
+    pub from: AppArgs,
     /// Where the image goes [default: NAME.img]
     #[arg(short, long, value_name = "IMG")]
     pub output: Option<PathBuf>,
-    /// Settings to start from [default: ampoule.toml, when APP is left out]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
     /// The image's name [default: the app's file name]
     #[arg(long, value_parser = value::name)]
     pub name: Option<String>,
-    /// An environment variable of the app; repeatable
-    #[arg(long, value_name = "K=V", value_parser = value::env)]
-    pub env: Vec<(String, String)>,
-    /// A file or directory, and where it goes in the image; repeatable
-    #[arg(long, value_name = "HOST:GUEST", value_parser = value::file)]
-    pub file: Vec<(String, String)>,
     /// A TCP port that the app listens on; repeatable
     #[arg(long, value_name = "N", value_parser = port)]
     pub port: Vec<u16>,
@@ -52,9 +43,6 @@ pub struct BuildArgs {
     /// The app's working directory [default: /]
     #[arg(long, value_name = "DIR", value_parser = value::guest_path)]
     pub workdir: Option<String>,
-    /// Take what a dynamic app is linked with from this root, such as /
-    #[arg(long, value_name = "DIR")]
-    pub libs: Option<PathBuf>,
     /// Which system calls the app may make: derived, default or off
     ///
     /// `default` refuses what no server in a sealed machine needs, `derived`
@@ -62,11 +50,6 @@ pub struct BuildArgs {
     /// app really makes.
     #[arg(long, value_name = "POLICY", value_parser = seccomp::named)]
     pub seccomp: Option<Seccomp>,
-    /// Take all files of this root: a directory, or an OCI image layout
-    #[arg(long, value_name = "DIR")]
-    pub rootfs: Option<PathBuf>,
-    #[command(flatten)]
-    pub leave: LeaveArgs,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -82,9 +65,6 @@ Examples:
   ampoule build ./caddy --file ./site:/srv --port 80 -- file-server --root /srv
   ampoule build --config deploy/ampoule.toml
   ampoule build --rootfs ./image --port 8080";
-
-/// The file that is read when no app is named.
-const CONFIG: &str = "ampoule.toml";
 
 fn port(text: &str) -> Result<u16, String> {
     let number = text.parse().map_err(|_| "not a number".to_owned())?;
@@ -123,52 +103,22 @@ pub(super) fn run(args: BuildArgs, ui: &Ui) -> anyhow::Result<Exit> {
 
 /// File and flags as one.
 fn settings(args: BuildArgs) -> Result<Settings, SpecError> {
-    let path = match (&args.config, &args.app) {
-        (Some(path), _) => Some(path.clone()),
-        (None, None) if args.rootfs.is_none() && Path::new(CONFIG).exists() => {
-            Some(PathBuf::from(CONFIG))
-        }
-        (None, _) => None,
-    };
-    let file = path.map(|path| read(&path)).transpose()?;
-    Ok(flags(args)?.or(file.unwrap_or_default()))
-}
-
-fn read(path: &Path) -> Result<Settings, SpecError> {
-    let text = fs::read_to_string(path).map_err(|source| SpecError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    spec::load(&text, path)
-}
-
-fn flags(args: BuildArgs) -> Result<Settings, SpecError> {
     let twice = |reason| SpecError::Value {
         origin: Origin::Flag("--port"),
         reason,
     };
     let list = |list: Vec<String>| (!list.is_empty()).then_some(list);
-    let files = args.file.into_iter();
-    Ok(Settings {
-        app: args.app,
+    args.from.settings(Settings {
         output: args.output,
         name: args.name,
         args: list(args.args),
-        env: args.env.into_iter().collect(),
-        files: files
-            .map(|(host, guest)| (guest, PathBuf::from(host)))
-            .collect(),
         ports: match args.port.is_empty() {
             true => None,
             false => Some(value::ports(args.port).map_err(twice)?),
         },
         user: args.user,
         workdir: args.workdir,
-        libs: args.libs,
-        rootfs: args.rootfs,
         seccomp: args.seccomp,
-        allow_shell: args.leave.allow_shell.then_some(true),
-        accept: args.leave.accept.into_iter().collect(),
         ..Settings::default()
     })
 }

@@ -4,6 +4,7 @@
 //! [`Exit`]. [`main`] is the one place where an error becomes text and a code.
 
 mod analyze;
+mod appliance;
 mod build;
 mod completions;
 pub mod exit;
@@ -11,7 +12,6 @@ mod inspect;
 pub mod interrupt;
 mod kit;
 mod learn;
-mod leave;
 pub mod machine;
 mod man;
 mod questions;

@@ -107,15 +107,24 @@ pub fn judge(
             }
         }
         if !option.is_empty() && !config.has(option) {
-            let known = FEATURES.iter().find(|row| row.option == option);
-            let (missing, what) = known.map_or((Level::Error, "a feature of the kernel"), |row| {
-                (row.missing, row.what)
-            });
+            let (missing, what) = known(option);
             let level = missing.min(most(need.confidence));
             found.add(option, level, what, what, &need.evidence);
         }
     }
     found.sorted()
+}
+
+/// What becomes of an app without this feature, and what it is.
+fn known(option: &str) -> (Level, &'static str) {
+    let feature = FEATURES.iter().find(|row| row.option == option);
+    let feature = feature.map(|row| (row.missing, row.what));
+    let call = || {
+        let row = CALLS.iter().find(|row| row.option == option)?;
+        Some((row.missing, row.what))
+    };
+    let unknown = (Level::Error, "a feature that this table does not know");
+    feature.or_else(call).unwrap_or(unknown)
 }
 
 /// Every option that is known here, without `CONFIG_`, each once.

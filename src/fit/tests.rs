@@ -107,6 +107,17 @@ fn features_go_by_their_option_and_unknown_ones_too() {
 }
 
 #[test]
+fn a_feature_that_has_calls_weighs_as_they_do() {
+    let needs = [need(
+        NeedKind::Kernel("BPF_SYSCALL".to_owned()),
+        Confidence::Certain,
+    )];
+    let found = judge(&Config::default(), Arch::X86_64, &BTreeMap::new(), &needs);
+    assert_eq!(told(&found), [("CONFIG_BPF_SYSCALL", Level::Warning)]);
+    assert_eq!(found[0].what, "programs in the kernel");
+}
+
+#[test]
 fn paths_match_whole_names_and_numbered_devices() {
     for (path, root, under) in [
         ("/dev/fuse", "/dev/fuse", true),

@@ -2,31 +2,37 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::app::make::Module;
 use crate::app::needs::Listen;
-use crate::app::{self, Damage, Elf, ElfKind, Facts, Kind, Linkage};
+use crate::app::{self, AppError, Elf, ElfKind, Facts, Kind, Linkage, Shape};
+use crate::closure::Library;
 use crate::fit::{Config, Finding};
+use crate::initramfs::Content;
 use crate::kit::Kit;
 use crate::need::{Evidence, Need};
-use crate::payload::{Addition, Nothing};
+use crate::payload::Addition;
+use crate::spec::Appliance;
+use crate::spec::files::{self, Entry};
 use crate::sysno;
 use crate::units::{Arch, Bytes};
 
-use super::PipelineError;
+use super::build::shell_among;
 use super::estimate::{Estimate, Parts, estimate};
-use super::examine::{Examined, examine, file_name};
-use super::verdict::{Leave, Remark};
+use super::examine::{Examined, examine};
+use super::source::Taken;
+use super::verdict::Remark;
+use super::{PipelineError, guest, libraries};
 
 /// Places with an unknown call that are told one by one.
 const PLACES_MAX: usize = 32;
 
 /// Everything that is told of an app. The JSON of `ampoule analyze` is this, and
 /// `docs/analyze.schema.json` describes it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// The file's own name.
     pub file: String,
@@ -69,6 +75,12 @@ pub struct Report {
     pub listens: Vec<Listen>,
     /// The system calls that it can make.
     pub syscalls: Syscalls,
+    /// What a root brings that comes with it, and what of that root is left out.
+    pub root: Option<Taken>,
+    /// The interpreter and the libraries that come with it.
+    pub closure: Vec<Library>,
+    /// What its owner should know of those.
+    pub notes: Vec<String>,
     /// What is added to it, and why.
     pub payload: Vec<Addition>,
     /// What its kernel was built without.
@@ -101,7 +113,7 @@ pub struct Syscalls {
 }
 
 /// Where the options of the kernel were read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum KernelConfig {
     /// The kit's kernel, of this release.
@@ -110,53 +122,66 @@ pub enum KernelConfig {
         version: String,
     },
     /// What the command asks of a kernel; there is no kit.
+    #[default]
     Carried,
 }
 
 /// Whether an image is made of an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// It is.
+    #[default]
     Ok,
     /// It is not.
     Refused,
 }
 
-/// Looks at the app at `path` without making anything. A kit is used if there is one.
+/// Looks at the app of `appliance` without making anything. A kit is used if there is one.
 ///
 /// # Errors
-/// [`PipelineError::App`] when the file cannot be read. One that can be read has a
-/// report, whatever it is.
-pub fn analyze(path: &Path, leave: &Leave) -> Result<Report, PipelineError> {
-    let bytes = app::load(path)?;
-    let size = Bytes(bytes.len() as u64);
-    let name = file_name(path);
+/// [`PipelineError`] when a file cannot be read or two want the same place. An app that
+/// can be read has a report, whatever it is.
+pub fn analyze(appliance: &Appliance) -> Result<Report, PipelineError> {
+    let shown = appliance.app_shown();
+    let bytes = app::load(&appliance.app).map_err(|error| error.named(shown))?;
+    let files = files::collect(&appliance.files)?;
+    let mut report = Report {
+        file: appliance.app_name(),
+        size: Bytes(bytes.len() as u64),
+        format: "damaged",
+        root: appliance.root.as_ref().map(Taken::of),
+        ..Report::default()
+    };
     // a file of no architecture of ours is held against no kernel
     let arch = match app::inspect(&bytes) {
         Ok(shape) => shape.arch(),
-        Err(damage) => return Ok(Report::damaged(name, size, &damage)),
+        Err(damage) => return Ok(report.refused(damage.to_string())),
     };
     let kit = arch.and_then(|arch| Kit::open(arch).ok());
     let config = kernel_config(arch, kit.as_ref())?;
-    let examined = match examine(&bytes, &name, &config, leave, &Nothing) {
+    let examined = match examine(&bytes, appliance, &files, &config) {
         Ok(examined) => examined,
-        Err(damage) => return Ok(Report::damaged(name, size, &damage)),
+        Err(damage) => return Ok(report.refused(damage.to_string())),
     };
-    let image = match arch {
-        Some(arch) if examined.verdict.reasons.is_empty() => {
-            let parts = Parts::of(kit.as_ref())?;
-            Some(estimate(&bytes, &examined.payload, arch, parts)?)
-        }
-        _ => None,
-    };
-    let kernel_config = match kit {
-        Some(kit) => KernelConfig::Kit {
+    if let Some(kit) = &kit {
+        report.kernel_config = KernelConfig::Kit {
             version: kit.kernel_version().to_owned(),
-        },
-        None => KernelConfig::Carried,
-    };
-    Ok(Report::new(name, examined, kernel_config, image))
+        };
+    }
+    let shape = examined.analysis.shape.clone();
+    report = report.with(examined);
+    if let (Some(arch), Answer::Ok) = (arch, report.verdict) {
+        report.imagine(
+            &bytes,
+            appliance,
+            &files,
+            &shape,
+            arch,
+            Parts::of(kit.as_ref())?,
+        )?;
+    }
+    Ok(report)
 }
 
 /// The options of the kit's kernel, or those that a kit would be asked for.
@@ -181,12 +206,58 @@ pub(super) fn config_of(kit: &Kit) -> Result<Config, PipelineError> {
 }
 
 impl Report {
-    fn new(
-        file: String,
-        examined: Examined,
-        kernel_config: KernelConfig,
-        image: Option<Estimate>,
-    ) -> Report {
+    /// The report, refused for this reason as well.
+    fn refused(mut self, what: String) -> Report {
+        self.verdict = Answer::Refused;
+        self.image = None;
+        self.reasons.push(Remark::plain(what));
+        self
+    }
+
+    /// Puts the guest's tree together, to see what is not there and how large it is.
+    fn imagine(
+        &mut self,
+        bytes: &[u8],
+        appliance: &Appliance,
+        files: &[Entry],
+        shape: &Shape,
+        arch: Arch,
+        parts: Parts,
+    ) -> Result<(), PipelineError> {
+        if let Err(error) = shell_among(files, appliance.allow_shell) {
+            return self.refuse_for(error);
+        }
+        let init = Content::Host {
+            path: PathBuf::new(),
+            len: parts.init.0,
+        };
+        let mut tree = guest::tree(appliance, init, files, &self.payload)?;
+        match libraries::bring(&mut tree, appliance, shape) {
+            Ok(brought) => {
+                self.closure = brought.libraries;
+                self.notes = brought.notes;
+            }
+            Err(error) => return self.refuse_for(error),
+        }
+        self.image = Some(estimate(bytes, &tree, arch, parts, appliance.memory_extra)?);
+        Ok(())
+    }
+
+    /// Takes an error that is laid to the app for a reason.
+    fn refuse_for(&mut self, error: PipelineError) -> Result<(), PipelineError> {
+        let what = match error {
+            PipelineError::Incomplete { lacks, remedy, .. } => format!("needs {lacks}; {remedy}"),
+            PipelineError::App(AppError::Refused { path, reason }) => {
+                format!("comes with {}, which {reason}", path.display())
+            }
+            other => return Err(other),
+        };
+        *self = std::mem::take(self).refused(what);
+        Ok(())
+    }
+
+    /// Adds what was found in the app.
+    fn with(self, examined: Examined) -> Report {
         let Examined {
             analysis,
             fit,
@@ -202,17 +273,13 @@ impl Report {
         let make = analysis.make;
         let calls = analysis.calls;
         let names = |arch| {
-            let named = calls
-                .found
-                .keys()
-                .filter_map(|call| sysno::name(arch, *call));
+            let named = calls.found.keys();
+            let named = named.filter_map(|call| sysno::name(arch, *call));
             let mut names: Vec<String> = named.map(str::to_owned).collect();
             names.sort_unstable();
             names
         };
         Report {
-            file,
-            size: analysis.shape.size,
             format: format(&analysis.shape.kind),
             arch,
             machine: elf.map(|elf| elf.machine.name()),
@@ -237,7 +304,6 @@ impl Report {
             },
             payload,
             kernel: fit,
-            kernel_config,
             verdict: match verdict.reasons.is_empty() {
                 true => Answer::Ok,
                 false => Answer::Refused,
@@ -246,46 +312,7 @@ impl Report {
             warnings: verdict.warnings,
             accepted: verdict.accepted,
             accepted_in_vain: verdict.idle,
-            image,
-        }
-    }
-
-    /// Of a file that is damaged there is that to tell, and no more.
-    fn damaged(file: String, size: Bytes, damage: &Damage) -> Report {
-        Report {
-            file,
-            size,
-            format: "damaged",
-            arch: None,
-            machine: None,
-            linkage: None,
-            interpreter: None,
-            libraries: Vec::new(),
-            packed: false,
-            facts: Facts::default(),
-            language: None,
-            compiler: None,
-            libc: None,
-            libc_version: None,
-            module: None,
-            dependencies: BTreeMap::new(),
-            shell: None,
-            needs: Vec::new(),
-            listens: Vec::new(),
-            syscalls: Syscalls::default(),
-            payload: Vec::new(),
-            kernel: Vec::new(),
-            kernel_config: KernelConfig::Carried,
-            verdict: Answer::Refused,
-            reasons: vec![Remark {
-                what: damage.to_string(),
-                accept: None,
-                evidence: Vec::new(),
-            }],
-            warnings: Vec::new(),
-            accepted: Vec::new(),
-            accepted_in_vain: Vec::new(),
-            image: None,
+            ..self
         }
     }
 }

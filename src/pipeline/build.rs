@@ -16,21 +16,20 @@ use crate::boot::uki::{self, Parts, Section};
 use crate::closure::Library;
 use crate::digest::{Digest, Digesting};
 use crate::disk::{self, BootCode, Plan};
-use crate::initramfs::{self, DEFAULT_LEVEL, Tree};
+use crate::initramfs::{self, Content, DEFAULT_LEVEL, Tree};
 use crate::kit::Kit;
 use crate::payload::Addition;
 use crate::spec::{Appliance, files};
 use crate::units::{Arch, Bytes, Lba, SECTOR};
 
-use super::examine::{Examined, examine, file_name};
+use super::examine::{Examined, examine};
 use super::filter::{Filter, Own};
-use super::guest::{self, Owner};
 use super::label::Label;
 use super::memory::{self, Demand};
 use super::provenance::Provenance;
 use super::source::Taken;
-use super::verdict::{Leave, Remark};
-use super::{PipelineError, analyze, libraries};
+use super::verdict::Remark;
+use super::{PipelineError, analyze, guest, libraries};
 
 /// A stage of a build, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +150,8 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     let header = setup_header(kit.kernel())?;
     let dir = directory(&appliance.output);
 
-    let mut tree = guest::tree(appliance, kit.init(), &files, &examined.payload)?;
+    let init = Content::host(kit.init())?;
+    let mut tree = guest::tree(appliance, init, &files, &examined.payload)?;
     let brought = libraries::bring(&mut tree, appliance, &examined.analysis.shape)?;
     let own = Own {
         path: &appliance.app_guest_path(),
@@ -242,22 +242,11 @@ fn judge(
 ) -> Result<Examined, PipelineError> {
     let shown = appliance.app_shown();
     let config = analyze::config_of(kit)?;
-    let leave = Leave {
-        allow: allow(appliance),
-        accept: appliance.accept.clone(),
-    };
     let bytes = app::load(&appliance.app).map_err(|error| error.named(shown))?;
-    let owner = Owner {
-        files,
-        root: appliance.root.as_ref(),
-        env: &appliance.env,
-    };
     let examined =
-        examine(&bytes, &file_name(shown), &config, &leave, &owner).map_err(|damage| {
-            AppError::Damaged {
-                path: shown.to_owned(),
-                damage,
-            }
+        examine(&bytes, appliance, files, &config).map_err(|damage| AppError::Damaged {
+            path: shown.to_owned(),
+            damage,
         })?;
     if !examined.verdict.reasons.is_empty() {
         let reasons = examined.verdict.reasons.into_iter();
@@ -276,7 +265,7 @@ fn judge(
 }
 
 /// Whether a shell is among the files that come along, if that is allowed.
-fn shell_among(files: &[files::Entry], allowed: bool) -> Result<bool, PipelineError> {
+pub(super) fn shell_among(files: &[files::Entry], allowed: bool) -> Result<bool, PipelineError> {
     let mut found = false;
     for entry in files {
         if !matches!(entry.kind, files::Kind::File { .. }) {

@@ -2,18 +2,17 @@
 //! samples, everything else is known.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::disk;
-use crate::initramfs::{self, Content, Tree};
+use crate::initramfs::{self, Tree};
 use crate::kit::Kit;
-use crate::payload::Addition;
 use crate::units::{Arch, Bytes, MIB};
 
-use super::{PipelineError, build, guest, memory};
+use super::{PipelineError, build, memory};
 
 /// What an image takes, about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,7 +35,7 @@ pub(super) struct Parts {
     /// Bytes of kernel, stub and their sections.
     fixed: Bytes,
     /// Bytes of init.
-    init: Bytes,
+    pub(super) init: Bytes,
     /// Where the kernel ends in memory before it knows of its initramfs.
     floor: Bytes,
 }
@@ -69,27 +68,19 @@ impl Parts {
     }
 }
 
-/// Estimates the image of the app of these bytes with `payload`.
+/// Estimates the image of this `tree`, in which the app has these bytes, and `extra_mib`
+/// of memory more.
 pub(super) fn estimate(
     app: &[u8],
-    payload: &[Addition],
+    tree: &Tree,
     arch: Arch,
     parts: Parts,
+    extra_mib: u32,
 ) -> Result<Estimate, PipelineError> {
-    let mut tree = Tree::new();
-    for (path, len) in [("/init", parts.init.0), ("/app/app", app.len() as u64)] {
-        let content = Content::Host {
-            path: PathBuf::new(),
-            len,
-        };
-        tree.file(path, 0o755, content)?;
-    }
-    guest::add(&mut tree, payload)?;
-    let added: u64 = payload.iter().map(|one| one.size.0).sum();
-    // init and what is added are small; they pack to half at the worst
-    let rest = (parts.init.0 + added) / 2;
+    // what is not the app packs to half, most of it
+    let rest = tree.unpacked_size().0.saturating_sub(app.len() as u64) / 2;
     let packed = Bytes(initramfs::packs_to(app)?.0 + rest);
-    let demand = memory::demand(&tree, packed, parts.floor, 0);
+    let demand = memory::demand(tree, packed, parts.floor, extra_mib);
     let plan = disk::plan(Bytes(parts.fixed.0 + packed.0), arch, &Digest::of(b""))?;
     Ok(Estimate {
         size: plan.len(),

@@ -2,12 +2,14 @@
 //! it needs, what its kernel lacks, what is added to it, and the verdict. `build` and
 //! `analyze` look at the same.
 
-use std::path::Path;
-
 use crate::app::{self, Analysis, Damage};
 use crate::fit::{self, Config, Finding};
-use crate::payload::{self, Addition, Brought};
+use crate::payload::{self, Addition, Brought as _};
+use crate::spec::Appliance;
+use crate::spec::files::Entry;
 
+use super::build::allow;
+use super::guest::Owner;
 use super::verdict::{self, Leave, Verdict};
 
 /// An app looked at.
@@ -23,35 +25,40 @@ pub(super) struct Examined {
     pub(super) verdict: Verdict,
 }
 
-/// Looks at the app of these bytes and this name, for a kernel of `config`.
+/// Looks at the app of `appliance`, which has these bytes, for a kernel of `config` and
+/// beside `files` of its owner.
 ///
 /// # Errors
 /// [`Damage`] when it is an ELF file that Linux could not load.
 pub(super) fn examine(
     bytes: &[u8],
-    file_name: &str,
+    appliance: &Appliance,
+    files: &[Entry],
     config: &Config,
-    leave: &Leave,
-    brought: &dyn Brought,
 ) -> Result<Examined, Damage> {
-    let analysis = app::analyse(bytes)?;
+    let file_name = appliance.app_name();
+    let mut analysis = app::analyse(bytes)?;
+    analysis.shape.named(&file_name);
     let fit = match analysis.shape.arch() {
         Some(arch) => fit::judge(config, arch, &analysis.calls.found, &analysis.needs),
         None => Vec::new(),
     };
-    let payload = payload::plan(&analysis.needs, brought);
-    let there = |path: &str| brought.file(path);
-    let verdict = verdict::judge(&analysis, file_name, &fit, leave, &there);
+    let owner = Owner {
+        files,
+        root: appliance.root.as_ref(),
+        env: &appliance.env,
+    };
+    let leave = Leave {
+        allow: allow(appliance),
+        accept: &appliance.accept,
+    };
+    let payload = payload::plan(&analysis.needs, &owner);
+    let there = |path: &str| owner.file(path);
+    let verdict = verdict::judge(&analysis, &file_name, &fit, &leave, &there);
     Ok(Examined {
         analysis,
         fit,
         payload,
         verdict,
     })
-}
-
-/// The file's own name, for messages and for a shell's.
-pub(super) fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }

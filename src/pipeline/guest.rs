@@ -28,11 +28,11 @@ const ACCOUNTS: &[&str] = &["/etc/passwd", "/etc/group"];
 /// Bytes of them that are read.
 const ACCOUNTS_MAX: u64 = 4 << 20;
 
-/// The guest's tree for `appliance`, with the init at `init`, `files` from outside, and
+/// The guest's tree for `appliance`, with this `init`, `files` from outside, and
 /// the `payload` that they leave to us.
 pub(super) fn tree(
     appliance: &Appliance,
-    init: &Path,
+    init: Content,
     files: &[files::Entry],
     payload: &[Addition],
 ) -> Result<Tree, PipelineError> {
@@ -41,7 +41,7 @@ pub(super) fn tree(
         tree.dir(dir, 0o755)?;
     }
     tree.char_device("/dev/console", 0o600, CONSOLE.0, CONSOLE.1)?;
-    tree.file("/init", 0o755, Content::host(init)?)?;
+    tree.file("/init", 0o755, init)?;
     let path = appliance.app_guest_path();
     if let Some(root) = &appliance.root {
         add_root(&mut tree, root, appliance, files)?;

@@ -31,4 +31,4 @@ pub use learn::learning;
 pub use open::{Summary, summary};
 pub use provenance::{Given, Provenance};
 pub use source::{Source, Taken, open};
-pub use verdict::{Leave, Remark};
+pub use verdict::Remark;

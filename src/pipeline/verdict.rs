@@ -21,13 +21,13 @@ const PATH: &[&str] = &[
 const WRITABLE: &[&str] = &["/tmp", "/dev", "/proc"];
 
 /// What an app's owner lets in although it is refused otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Leave {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leave<'a> {
     /// What the file may be.
-    pub allow: Allow,
+    pub(super) allow: Allow,
     /// What is taken as it is: programs that are not there, by path or name; options of
     /// the kernel, as `CONFIG_NAME`.
-    pub accept: BTreeSet<String>,
+    pub(super) accept: &'a BTreeSet<String>,
 }
 
 /// One thing that will not work.
@@ -62,7 +62,7 @@ pub(super) fn judge(
     analysis: &Analysis,
     file_name: &str,
     fit: &[Finding],
-    leave: &Leave,
+    leave: &Leave<'_>,
     brought: &dyn Fn(&str) -> bool,
 ) -> Verdict {
     let mut verdict = Verdict::default();
@@ -79,6 +79,7 @@ pub(super) fn judge(
     judged.programs(&analysis.needs, brought);
     judged.kernel(fit);
     judged.places(&analysis.needs, brought);
+    judged.name_service(analysis);
     judged.reach(analysis);
     let mut verdict = judged.verdict;
     let used: BTreeSet<&String> = verdict.accepted.iter().collect();
@@ -90,7 +91,7 @@ pub(super) fn judge(
 /// A verdict that is being reached.
 struct Judged<'a> {
     verdict: Verdict,
-    leave: &'a Leave,
+    leave: &'a Leave<'a>,
     multi_call: bool,
     admitted: bool,
 }
@@ -184,6 +185,29 @@ impl Judged<'_> {
         }
     }
 
+    /// A static glibc that loads a part of itself at run time.
+    fn name_service(&mut self, analysis: &Analysis) {
+        let wanted = |need: &&Need| {
+            need.kind == NeedKind::NameServiceModules && need.confidence >= Confidence::Likely
+        };
+        let Some(need) = analysis.needs.iter().find(wanted) else {
+            return;
+        };
+        let version = analysis.make.libc.as_ref();
+        let version = version.and_then(|libc| libc.version.as_deref());
+        let its = match version {
+            Some(version) if has_name_service(version) => return,
+            Some(version) => format!("its glibc is {version}"),
+            None => "its glibc does not tell its version".to_owned(),
+        };
+        let told = format!(
+            "looks up names through glibc ({}), which before 2.34 loads libnss_files and libnss_dns for that, and {its}; \
+             if names are not found, link it with a newer glibc or with musl",
+            first(&need.evidence)
+        );
+        self.warn(told, &need.evidence);
+    }
+
     /// Who reaches it, and how far it could be looked into.
     fn reach(&mut self, analysis: &Analysis) {
         let likely = analysis.listens.iter();
@@ -211,12 +235,22 @@ impl Judged<'_> {
 }
 
 impl Remark {
-    fn plain(what: String) -> Remark {
+    pub(super) fn plain(what: String) -> Remark {
         Remark {
             what,
             accept: None,
             evidence: Vec::new(),
         }
+    }
+}
+
+/// Whether a glibc of this version has the sources `files` and `dns` in itself (NEWS of
+/// glibc 2.34).
+fn has_name_service(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (2, 34),
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::app::Facts;
 use crate::app::code::Calls;
-use crate::app::make::Make;
+use crate::app::make::{Libc, Make};
 use crate::app::needs::Listen;
 use crate::app::{Elf, ElfKind, Kind, Linkage, Machine, Shape, Shell};
 use crate::units::Bytes;
@@ -62,22 +62,22 @@ fn analysis(needs: Vec<Need>, listens: Vec<Listen>) -> Analysis {
     }
 }
 
-fn accept(names: &[&str]) -> Leave {
-    Leave {
-        allow: Allow::default(),
-        accept: names.iter().map(|name| (*name).to_owned()).collect(),
-    }
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn verdict(analysis: &Analysis, fit: &[Finding], leave: &Leave, files: &[&str]) -> Verdict {
-    let brought = |path: &str| files.contains(&path);
-    judge(analysis, "app", fit, leave, &brought)
+fn verdict(analysis: &Analysis, fit: &[Finding], accept: &[&str], files: &[&str]) -> Verdict {
+    let leave = Leave {
+        allow: Allow::default(),
+        accept: &names(accept),
+    };
+    judge(analysis, "app", fit, &leave, &|path| files.contains(&path))
 }
 
 #[test]
 fn a_program_that_is_not_there_refuses_by_name_evidence_and_remedy() {
     let analysis = analysis(vec![program("/bin/sh", Confidence::Likely)], vec![]);
-    let told = verdict(&analysis, &[], &Leave::default(), &[]);
+    let told = verdict(&analysis, &[], &[], &[]);
     assert_eq!(told.reasons.len(), 1);
     let reason = &told.reasons[0];
     assert_eq!(reason.accept.as_deref(), Some("/bin/sh"));
@@ -89,24 +89,21 @@ fn a_program_that_is_not_there_refuses_by_name_evidence_and_remedy() {
 #[test]
 fn what_is_accepted_or_brought_or_only_possible_does_not_refuse() {
     let likely = || analysis(vec![program("/bin/sh", Confidence::Certain)], vec![]);
-    let told = verdict(&likely(), &[], &accept(&["/bin/sh", "git"]), &[]);
+    let told = verdict(&likely(), &[], &["/bin/sh", "git"], &[]);
     assert_eq!(told.reasons, []);
     assert_eq!(told.accepted, ["/bin/sh"]);
     assert_eq!(told.idle, ["git"]);
-    let told = verdict(&likely(), &[], &Leave::default(), &["/bin/sh"]);
+    let told = verdict(&likely(), &[], &[], &["/bin/sh"]);
     assert_eq!((told.reasons.len(), told.accepted.len()), (0, 0));
     let possible = analysis(vec![program("/bin/sh", Confidence::Possible)], vec![]);
-    assert_eq!(
-        verdict(&possible, &[], &Leave::default(), &[]),
-        Verdict::default()
-    );
+    assert_eq!(verdict(&possible, &[], &[], &[]), Verdict::default());
 }
 
 #[test]
 fn a_bare_name_is_looked_for_where_path_leads() {
     let analysis = analysis(vec![program("git", Confidence::Likely)], vec![]);
     let reasons = |files: &[&str]| {
-        let told = verdict(&analysis, &[], &Leave::default(), files);
+        let told = verdict(&analysis, &[], &[], files);
         told.reasons.len()
     };
     assert_eq!(reasons(&["/usr/bin/git"]), 0);
@@ -116,14 +113,14 @@ fn a_bare_name_is_looked_for_where_path_leads() {
 #[test]
 fn the_kernel_refuses_warns_or_is_silent_by_level() {
     let nothing = analysis(vec![], vec![]);
-    let told = |level, leave: &Leave| {
-        let told = verdict(&nothing, &[finding(level)], leave, &[]);
+    let told = |level, accept: &[&str]| {
+        let told = verdict(&nothing, &[finding(level)], accept, &[]);
         (told.reasons.len(), told.warnings.len(), told.accepted.len())
     };
-    assert_eq!(told(Level::Error, &Leave::default()), (1, 0, 0));
-    assert_eq!(told(Level::Error, &accept(&["CONFIG_X"])), (0, 0, 1));
-    assert_eq!(told(Level::Warning, &Leave::default()), (0, 1, 0));
-    assert_eq!(told(Level::Note, &Leave::default()), (0, 0, 0));
+    assert_eq!(told(Level::Error, &[]), (1, 0, 0));
+    assert_eq!(told(Level::Error, &["CONFIG_X"]), (0, 0, 1));
+    assert_eq!(told(Level::Warning, &[]), (0, 1, 0));
+    assert_eq!(told(Level::Note, &[]), (0, 0, 0));
 }
 
 #[test]
@@ -135,7 +132,7 @@ fn a_server_for_itself_alone_is_warned_of_and_one_that_also_listens_outside_is_n
         evidence: place("bind"),
     };
     let warnings = |listens| {
-        let told = verdict(&analysis(vec![], listens), &[], &Leave::default(), &[]);
+        let told = verdict(&analysis(vec![], listens), &[], &[], &[]);
         told.warnings
     };
     let alone = warnings(vec![listen(1414, true)]);
@@ -152,9 +149,24 @@ fn writing_to_the_root_is_warned_of_and_to_tmp_is_not() {
         writes("/tmp/x"),
         writes("/dev/shm/y"),
     ];
-    let told = verdict(&analysis(needs, vec![]), &[], &Leave::default(), &[]);
+    let told = verdict(&analysis(needs, vec![]), &[], &[], &[]);
     assert_eq!(told.warnings.len(), 1);
     assert!(told.warnings[0].what.contains("/var/lib/app"));
+}
+
+#[test]
+fn a_glibc_that_may_load_its_name_service_is_warned_of() {
+    let warnings = |version: Option<&str>| {
+        let need = need(NeedKind::NameServiceModules, Confidence::Likely);
+        let mut analysis = analysis(vec![need], vec![]);
+        analysis.make.libc = Some(Libc {
+            name: "glibc".to_owned(),
+            version: version.map(str::to_owned),
+        });
+        verdict(&analysis, &[], &[], &[]).warnings.len()
+    };
+    let versions = [Some("2.31"), Some("2.34"), Some("2.41"), None];
+    assert_eq!(versions.map(warnings), [1, 0, 0, 1]);
 }
 
 #[test]
@@ -166,16 +178,18 @@ fn programs_of_a_shell_are_chosen_at_run_time_and_do_not_refuse() {
             sign: None,
         });
     }
-    let refused = verdict(&analysis, &[], &Leave::default(), &[]);
+    let refused = verdict(&analysis, &[], &[], &[]);
     assert_eq!(refused.reasons.len(), 1);
     let leave = Leave {
         allow: Allow {
             shell: true,
             ..Allow::default()
         },
-        ..Leave::default()
+        accept: &BTreeSet::new(),
     };
-    let told = verdict(&analysis, &[finding(Level::Error)], &leave, &[]);
+    let told = judge(&analysis, "app", &[finding(Level::Error)], &leave, &|_| {
+        false
+    });
     assert_eq!(told.reasons, []);
     assert_eq!(told.warnings.len(), 2);
 }
