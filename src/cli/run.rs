@@ -29,7 +29,8 @@ pub struct RunArgs {
     /// A port of this machine that leads to one of the guest; repeatable
     ///
     /// It is bound on 127.0.0.1 unless ADDR says otherwise; 0.0.0.0 is every
-    /// address. A HOST port of 0 takes a free one and tells it.
+    /// address, IPv6 ones stand in brackets (TCP only). A HOST port of 0 takes a
+    /// free one and tells it.
     #[arg(short, long = "port", value_name = "[ADDR:]HOST:GUEST[/udp]", value_parser = forward)]
     pub ports: Vec<Forward>,
     /// How to boot
