@@ -1,6 +1,8 @@
 //! PID 1 in a machine: what it does for the program, and how it ends.
 
 mod guest_support;
+#[path = "common/init.rs"]
+mod init;
 
 use ampoule_init::report::{self, Report, Verdict};
 use ampoule_init::wire::{Network, OnExit, Setting};
@@ -294,6 +296,27 @@ fn a_program_that_cannot_be_executed_is_named_with_the_kernels_answer() {
 fn a_missing_working_directory_is_named() {
     let run = Guest::new(&[], &[Setting::Workdir(b"/nowhere")]).run();
     assert!(run.verdict().contains("working directory") && run.verdict().ends_with("ENOENT"));
+}
+
+/// A fault of PID 1 itself, made on purpose where the program would start.
+#[test]
+fn a_panic_of_pid_1_is_one_line_and_the_end() {
+    let mut guest = Guest::around(Some(&init::build("guest,fault")));
+    guest.configure(&[], &[]);
+    let mut vm = guest.start();
+    let end = vm.wait_exit(PATIENCE).unwrap();
+    assert_eq!(end.stop, Stop::PoweredOff, "{}", vm.console());
+    let console = vm.console();
+    let told: Vec<&str> = console
+        .lines()
+        .filter(|line| line.starts_with("ampoule: verdict "))
+        .collect();
+    let [line] = told[..] else {
+        panic!("not one verdict in\n{console}");
+    };
+    let fault = "ampoule: verdict failed=panic reason=init/src/main.rs:";
+    assert!(line.starts_with(fault), "{line}");
+    assert!(!console.contains("Kernel panic"), "{console}");
 }
 
 /// Without a configuration, and without a console node that the kernel could open.

@@ -1,7 +1,7 @@
 //! PID 1 as a file: small, static, and no segment both writable and executable.
 
-use std::path::PathBuf;
-use std::process::Command;
+#[path = "common/init.rs"]
+mod init;
 
 use goblin::elf::Elf;
 use goblin::elf::header::{EM_X86_64, ET_EXEC};
@@ -10,33 +10,9 @@ use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT
 /// The budget in bytes. What pushes PID 1 past it has to be worth more than that.
 const LIMIT: usize = 96 * 1024;
 
-fn build() -> Vec<u8> {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("init");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--offline",
-            "--package",
-            "ampoule-init",
-            "--bin",
-            "init",
-        ])
-        .args(["--profile", "init", "--features", "guest"])
-        .args(["--target", "x86_64-unknown-linux-gnu", "--target-dir"])
-        .arg(&target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("RUSTFLAGS")
-        .status()
-        .expect("cargo starts");
-    assert!(built.success(), "PID 1 does not compile");
-    std::fs::read(target.join("x86_64-unknown-linux-gnu/init/init"))
-        .expect("cargo left PID 1 there")
-}
-
 #[test]
 fn pid_1_is_small_static_and_has_no_writable_code() {
-    let bytes = build();
+    let bytes = std::fs::read(init::build("guest")).expect("cargo left PID 1 there");
     assert!(
         bytes.len() <= LIMIT,
         "{} bytes of at most {LIMIT}",

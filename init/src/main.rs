@@ -62,6 +62,9 @@ fn run(outlets: &mut Outlets) -> trouble::Result<()> {
     prepare::machine(&config)?;
     // never dropped: the machine's end closes everything
     let mut machine = ManuallyDrop::new(Machine::new(&config, outlets, signals)?);
+    if cfg!(feature = "fault") {
+        panic!();
+    }
     machine.run()
 }
 

@@ -58,12 +58,18 @@ pub struct Guest {
 impl Guest {
     /// With no configuration and no program.
     pub fn bare() -> Guest {
+        Guest::around(None)
+    }
+
+    /// The same with another PID 1 than the kit's, if one is given.
+    pub fn around(init: Option<&Path>) -> Guest {
         let kit = Kit::open(Arch::X86_64).expect("a kit");
         let mut tree = Tree::new();
         for folder in ["/app", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp"] {
             tree.dir(folder, 0o755).unwrap();
         }
-        tree.file("/init", 0o755, Content::host(kit.init()).unwrap())
+        let init = init.unwrap_or(kit.init());
+        tree.file("/init", 0o755, Content::host(init).unwrap())
             .unwrap();
         Guest {
             tree,
