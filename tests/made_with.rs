@@ -135,6 +135,7 @@ fn other_runtimes_by_their_own_words() {
             "C++",
             None,
         ),
+        (b"switch on corrupt value", "Zig", None),
         (b"glibc.malloc.mxfast\0", "C", None),
     ] {
         let make = made(content);

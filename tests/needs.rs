@@ -342,7 +342,7 @@ fn of_a_packed_program_it_is_said_that_nothing_can_be_told() {
 
 #[test]
 fn a_file_full_of_signs_is_told_in_few_words() {
-    let signs = b"\0/etc/passwd\0/bin/sh\0-c\00.0.0.0:8080\0\xff Go buildinf:\0".repeat(2000);
+    let signs = b"\0/etc/passwd\0/bin/sh\0-c\x000.0.0.0:8080\0\xff Go buildinf:\0".repeat(2000);
     let analysis = analysed(elf::EM_X86_64, &[&signs[..], GLIBC].concat());
     assert!(analysis.needs.iter().all(|need| need.evidence.len() <= 8));
     assert_eq!(analysis.listens.len(), 1);

@@ -4,10 +4,12 @@
 //! Section headers are hints: Linux does not look at them and strippers break them.
 //! What they say is used only where it lies inside the file.
 
+use std::collections::BTreeSet;
+
 use goblin::elf::header::{EM_AARCH64, EM_X86_64};
 use goblin::elf::program_header::{PF_W, PF_X, PT_LOAD};
-use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
-use object::{Endianness, elf};
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
+use object::{Endianness, SectionIndex, elf};
 
 use super::elf::{header, segments};
 use super::{Damage, content::HEAD};
@@ -187,6 +189,12 @@ impl<'a> Binary<'a> {
         (symbol.size == 0 || address - symbol.address < symbol.size).then_some(symbol)
     }
 
+    /// The names of the functions and data that it takes from libraries.
+    #[must_use]
+    pub fn imports(&self) -> BTreeSet<&'a str> {
+        imported(self.bytes).unwrap_or_default()
+    }
+
     /// What stands at `offset` of the file, as evidence.
     #[must_use]
     pub fn evidence(&self, offset: u64, what: impl Into<String>) -> Evidence {
@@ -220,14 +228,16 @@ fn linked(bytes: &[u8]) -> Option<Linked<'_>> {
     let endian = header.endian().ok()?;
     let table = header.sections(endian, bytes).ok()?;
     let size = u64::try_from(bytes.len()).ok()?;
+    let names = header.shstrndx(endian, bytes).ok()?;
+    let names = strings(&table, endian, bytes, usize::try_from(names).ok()?);
     let mut sections = Vec::new();
     for section in table.iter().take(SECTIONS_MAX) {
         let Some((offset, len)) = section.file_range(endian) else {
             continue;
         };
-        let name = table.section_name(endian, section).unwrap_or_default();
+        let name = name(names, section.sh_name(endian));
         let end = offset.checked_add(len);
-        if let (Ok(name), Some(true)) = (std::str::from_utf8(name), end.map(|end| end <= size)) {
+        if let (Some(name), Some(true)) = (name, end.map(|end| end <= size)) {
             sections.push(Section {
                 name,
                 address: section.sh_addr(endian),
@@ -239,6 +249,7 @@ fn linked(bytes: &[u8]) -> Option<Linked<'_>> {
     }
     let mut symbols = Vec::new();
     if let Ok(all) = table.symbols(endian, bytes, elf::SHT_SYMTAB) {
+        let names = strings(&table, endian, bytes, all.string_section().0);
         for symbol in all.iter().take(SYMBOLS_MAX) {
             let kind = symbol.st_type();
             let placed = symbol.st_shndx(endian) != elf::SHN_UNDEF
@@ -246,9 +257,7 @@ fn linked(bytes: &[u8]) -> Option<Linked<'_>> {
                     kind,
                     elf::STT_FUNC | elf::STT_GNU_IFUNC | elf::STT_OBJECT | elf::STT_NOTYPE
                 );
-            let name = symbol.name(endian, all.strings()).unwrap_or_default();
-            if let (true, Ok(name)) = (placed && name.len() <= NAME_MAX, std::str::from_utf8(name))
-            {
+            if let (true, Some(name)) = (placed, name(names, symbol.st_name(endian))) {
                 // mapping symbols of the Arm ABI mark code and data, not functions
                 if !name.is_empty() && !name.starts_with('$') {
                     symbols.push(Symbol {
@@ -262,4 +271,40 @@ fn linked(bytes: &[u8]) -> Option<Linked<'_>> {
         }
     }
     Some((sections, symbols))
+}
+
+/// The names of the dynamic symbols that are not defined here, as far as they can be read.
+fn imported(bytes: &[u8]) -> Option<BTreeSet<&str>> {
+    let header = elf::FileHeader64::<Endianness>::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    let table = header.sections(endian, bytes).ok()?;
+    let all = table.symbols(endian, bytes, elf::SHT_DYNSYM).ok()?;
+    let names = strings(&table, endian, bytes, all.string_section().0);
+    let undefined = all
+        .iter()
+        .take(SYMBOLS_MAX)
+        .filter(|symbol| symbol.st_shndx(endian) == elf::SHN_UNDEF);
+    let imported = undefined.filter_map(|symbol| name(names, symbol.st_name(endian)));
+    Some(imported.filter(|name| !name.is_empty()).collect())
+}
+
+/// The bytes of the string table that is section number `index`; empty where it is none.
+fn strings<'a>(
+    table: &SectionTable<'a, elf::FileHeader64<Endianness>>,
+    endian: Endianness,
+    bytes: &'a [u8],
+    index: usize,
+) -> &'a [u8] {
+    let section = table.section(SectionIndex(index)).ok();
+    section
+        .and_then(|section| section.data(endian, bytes).ok())
+        .unwrap_or_default()
+}
+
+/// The name at `at` of a string table. One that does not end soon is none: a hostile
+/// table ends nowhere, and a million symbols would each be read to the end of the file.
+fn name(strings: &[u8], at: u32) -> Option<&str> {
+    let text = strings.get(usize::try_from(at).ok()?..)?;
+    let text = &text[..text.len().min(NAME_MAX)];
+    std::str::from_utf8(&text[..memchr::memchr(0, text)?]).ok()
 }

@@ -55,7 +55,7 @@ impl Search {
 
     /// Finds them in what `binary` maps and does not execute.
     pub fn run(&self, binary: &Binary<'_>) -> Traces {
-        let mut places: BTreeMap<&'static [u8], Vec<u64>> = BTreeMap::new();
+        let mut places: Vec<Vec<u64>> = vec![Vec::new(); self.texts.len()];
         for range in data(binary) {
             let Some(piece) = binary.bytes.get(range.clone()) else {
                 continue;
@@ -65,14 +65,16 @@ impl Search {
                 .iter()
                 .flat_map(|automaton| automaton.find_overlapping_iter(piece))
             {
-                let text = self.texts[found.pattern().as_usize()];
-                let kept = places.entry(text).or_default();
+                let kept = &mut places[found.pattern().as_usize()];
                 if kept.len() < PLACES_MAX {
                     kept.extend(u64::try_from(range.start + found.start()));
                 }
             }
         }
-        Traces { places }
+        let texts = self.texts.iter().copied();
+        Traces {
+            places: texts.zip(places).collect(),
+        }
     }
 }
 

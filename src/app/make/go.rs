@@ -199,9 +199,15 @@ fn version(binary: &Binary<'_>, traces: &Traces) -> Option<String> {
             Some((binary.address_of(*place)?, text))
         })
         .collect();
-    let writable = binary.segments.iter().filter(|segment| segment.writable);
-    for segment in writable {
+    if candidates.is_empty() {
+        return None;
+    }
+    // hostile segments may all hold the same bytes: no more than the file in sum
+    let mut left = binary.bytes.len();
+    for segment in binary.segments.iter().filter(|segment| segment.writable) {
         let data = binary.at(segment.address);
+        let data = &data[..data.len().min(left)];
+        left -= data.len();
         for pair in data.windows(16).step_by(8) {
             let word = |at: usize| {
                 let bytes = pair.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());

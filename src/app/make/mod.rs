@@ -105,7 +105,7 @@ pub(super) fn make(binary: &Binary<'_>, traces: &Traces) -> Make {
             return make;
         }
         (Some(cxx), None) => cxx,
-        (None, None) if first(&["zig "]).is_some() => "Zig",
+        (None, None) if signs::zig(binary).is_some() => "Zig",
         (None, None) if make.libc.is_some() || !comments.is_empty() => "C",
         (None, None) => return make,
     };
@@ -113,7 +113,7 @@ pub(super) fn make(binary: &Binary<'_>, traces: &Traces) -> Make {
     make.compiler = match language {
         "Haskell" => first(&["GHC "]),
         "Java" => graal(binary, traces),
-        "Zig" => first(&["zig "]),
+        "Zig" => signs::zig(binary),
         _ => first(&["clang version ", "Ubuntu clang", "Debian clang", "GCC: "]),
     };
     make

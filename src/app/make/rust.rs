@@ -111,8 +111,8 @@ fn paths(binary: &Binary<'_>) -> BTreeMap<String, String> {
         .filter_map(|range| binary.bytes.get(range));
     let found = pieces.flat_map(|piece| {
         let ends = finder.find_iter(piece).map(|at| at + CRATES.len());
-        ends.map(|end| &piece[end..piece.len().min(end + 256)])
-            .collect::<Vec<_>>()
+        let paths = ends.map(|end| &piece[end..piece.len().min(end + 256)]);
+        paths.take(PATHS_MAX).collect::<Vec<_>>()
     });
     for path in found.take(PATHS_MAX) {
         // the registry's folder, then the crate's

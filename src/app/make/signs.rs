@@ -55,6 +55,11 @@ pub const LANGUAGES: &[Language] = &[
         signs: &[b"Runtime error \0", b"FPC_RESSTRINIT"],
     },
     Language {
+        name: "Zig",
+        // lib/std/debug.zig; a release without checks has nothing
+        signs: &[b"switch on corrupt value"],
+    },
+    Language {
         name: "C++",
         signs: &[
             // libsupc++, vterminate.cc
@@ -67,6 +72,18 @@ pub const LANGUAGES: &[Language] = &[
         ],
     },
 ];
+
+/// The compiler in the debug data of Zig (src/codegen/llvm.zig), a version behind it.
+const ZIG: &[u8] = b"\0zig 0.";
+
+/// The version of Zig's compiler, where the program has debug data.
+pub fn zig(binary: &Binary<'_>) -> Option<String> {
+    let strings = binary.content(binary.section(".debug_str")?);
+    let at = memchr::memmem::find(strings, ZIG)? + 1;
+    let name = strings[at..].split(|byte| *byte == 0).next()?;
+    let name = std::str::from_utf8(&name[..name.len().min(16)]).ok()?;
+    Some(name.to_owned())
+}
 
 /// What GraalVM's native-image says of itself, a version behind it.
 pub const GRAAL: &[u8] = b"com.oracle.svm.core.VM=";

@@ -4,9 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
-use object::Endianness;
-use object::elf;
-use object::read::elf::{FileHeader as _, Sym as _};
 
 use super::found::Found;
 use super::programs::{self, SHELL};
@@ -23,8 +20,8 @@ use crate::units::Arch;
 pub const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// Bytes of code around the shell's address in which the address of `-c` is looked for.
 const NEAR: u64 = 256;
-/// Imported symbols that are looked at.
-const IMPORTS_MAX: usize = 1 << 16;
+/// Places that take the shell's address and are looked at.
+const SHELL_SITES_MAX: usize = 64;
 /// Bytes of a path that is told.
 const PATH_MAX: usize = 256;
 
@@ -78,7 +75,7 @@ pub fn find(
             found.add(package.what.kind(), package.confidence, evidence);
         }
     }
-    let imports = imports(binary);
+    let imports = binary.imports();
     for (name, what) in FUNCTIONS {
         if imports.contains(name) {
             let evidence = binary.evidence(0, format!("{name} is imported"));
@@ -147,7 +144,11 @@ fn started(
         .collect();
     let mut addresses: Vec<u64> = texts.iter().map(|(address, _)| *address).collect();
     addresses.sort_unstable();
-    for site in sites.references(&addresses) {
+    for site in sites
+        .references(&addresses)
+        .into_iter()
+        .take(SHELL_SITES_MAX)
+    {
         let Some((_, place)) = texts.iter().find(|(address, _)| *address == site.target) else {
             continue;
         };
@@ -253,22 +254,4 @@ fn text(binary: &Binary<'_>, held: &Held, number: usize) -> Option<String> {
     let bytes = &bytes[..bytes.len().min(PATH_MAX)];
     let end = memchr::memchr(0, bytes).filter(|end| *end > 0)?;
     std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
-}
-
-/// The functions that a dynamic program imports.
-fn imports<'a>(binary: &Binary<'a>) -> BTreeSet<&'a str> {
-    let names = || {
-        let header = elf::FileHeader64::<Endianness>::parse(binary.bytes).ok()?;
-        let endian = header.endian().ok()?;
-        let table = header.sections(endian, binary.bytes).ok()?;
-        let symbols = table.symbols(endian, binary.bytes, elf::SHT_DYNSYM).ok()?;
-        let imported = symbols
-            .iter()
-            .take(IMPORTS_MAX)
-            .filter(|symbol| symbol.st_shndx(endian) == elf::SHN_UNDEF)
-            .filter_map(|symbol| symbol.name(endian, symbols.strings()).ok())
-            .filter_map(|name| std::str::from_utf8(name).ok());
-        Some(imported.collect::<BTreeSet<_>>())
-    };
-    names().unwrap_or_default()
 }

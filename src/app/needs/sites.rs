@@ -15,7 +15,12 @@ use crate::app::binary::Binary;
 use crate::units::Arch;
 
 /// Sites that are looked at for one search.
-const SITES_MAX: usize = 1 << 16;
+const SITES_MAX: usize = 1 << 15;
+/// Targets whose address is looked for as such.
+const ABSOLUTE_MAX: usize = 8;
+/// The lowest address of a program (Documentation/admin-guide/sysctl/vm.rst,
+/// mmap_min_addr); one that can be moved begins at 0.
+const LOWEST: u64 = 0x1_0000;
 /// Bytes of code before a call in which its arguments are looked for.
 const WINDOW: u64 = 512;
 /// Registers that can hold an argument.
@@ -111,14 +116,9 @@ impl<'b, 'a> Sites<'b, 'a> {
                             }
                         }
                     }
-                    // the address itself, in a program at fixed ones
-                    for target in targets.iter().take(64) {
-                        if let Ok(low) = u32::try_from(*target) {
-                            if low >= 0x1_0000 {
-                                for at in memmem::find_iter(code, &low.to_le_bytes()) {
-                                    take(base.wrapping_add(at as u64), *target);
-                                }
-                            }
+                    for target in self.absolute(targets) {
+                        for at in memmem::find_iter(code, &target.to_le_bytes()) {
+                            take(base.wrapping_add(at as u64), u64::from(target));
                         }
                     }
                 }
@@ -149,6 +149,16 @@ impl<'b, 'a> Sites<'b, 'a> {
         sites.sort_unstable();
         sites.dedup();
         sites
+    }
+
+    /// Those of `targets` that an instruction can have as they are: in a program at
+    /// fixed addresses, which begins above the lowest that Linux lets it have.
+    fn absolute(&self, targets: &[u64]) -> Vec<u32> {
+        let fixed = self.binary.segments.iter().all(|it| it.address >= LOWEST);
+        let targets = targets.iter().filter(|_| fixed).take(ABSOLUTE_MAX);
+        targets
+            .filter_map(|target| u32::try_from(*target).ok())
+            .collect()
     }
 
     /// The code up to `near` bytes before and behind `at`, and where it begins.
@@ -185,13 +195,15 @@ impl<'b, 'a> Sites<'b, 'a> {
         let Some(len) = site.checked_sub(start) else {
             return held;
         };
+        let from = site - len.min(WINDOW);
+        let code = self.binary.at(from);
+        let len = usize::try_from(site - from).unwrap_or_default();
+        let code = &code[..len.min(code.len())];
         match self.binary.arch {
             Arch::X86_64 => {
-                // from the function's start, since instructions have no fixed length
-                let code = self.binary.at(start);
-                let len = usize::try_from(len.min(1 << 16)).unwrap_or_default();
-                let code = &code[..len.min(code.len())];
-                let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
+                // begun in the middle of an instruction, decoding falls into step
+                // within a few
+                let mut decoder = Decoder::with_ip(64, code, from, DecoderOptions::NONE);
                 let mut infos = InstructionInfoFactory::new();
                 let mut instruction = Instruction::default();
                 while decoder.can_decode() {
@@ -200,10 +212,7 @@ impl<'b, 'a> Sites<'b, 'a> {
                 }
             }
             Arch::Aarch64 => {
-                let from = site - len.min(WINDOW);
-                let code = self.binary.at(from);
-                let len = usize::try_from(site - from).unwrap_or_default();
-                for (at, word) in words(from, &code[..len.min(code.len())]) {
+                for (at, word) in words(from, code) {
                     step_aarch64(at, word, &mut held);
                 }
             }
