@@ -116,6 +116,10 @@ fn table<'a>(binary: &Binary<'a>) -> Option<(u64, &'a [u8])> {
 /// How frames that use the common information at `at` store their addresses.
 fn encoding(bytes: &[u8], at: usize) -> Option<u8> {
     let mut reader = Reader { bytes, at };
+    if reader.u32()? == u32::MAX {
+        reader.u64()?;
+    }
+    // 0 marks common information
     if reader.u32()? != 0 {
         return None;
     }

@@ -106,21 +106,16 @@ impl<'b, 'a> Functions<'b, 'a> {
         self.bounds.iter().map(|bound| (bound.address, bound.len))
     }
 
-    /// Whether the program has Go's table of functions.
+    /// Where Go's functions begin and end, if there are any.
     #[must_use]
-    pub fn go(&self) -> bool {
-        self.table.is_some()
+    pub fn go(&self) -> Option<(u64, u64)> {
+        let table = self.table.as_ref()?;
+        Some((table.entry(0)?, table.entry(table.count())?))
     }
 
     fn function(&self, bound: &Bound) -> Function<'a> {
         let number = bound.name & !GO;
-        let within =
-            |end: u64| bound.address.checked_sub(self.first()).is_some() && bound.address < end;
-        let go = self
-            .table
-            .as_ref()
-            .and_then(|table| table.entry(table.count()))
-            .is_some_and(within);
+        let go = self.go();
         Function {
             address: bound.address,
             len: u64::from(bound.len),
@@ -136,13 +131,7 @@ impl<'b, 'a> Functions<'b, 'a> {
                         .map(|symbol| symbol.name)
                 }
             },
-            go,
+            go: go.is_some_and(|(start, end)| bound.address >= start && bound.address < end),
         }
-    }
-
-    /// Where Go's text begins.
-    fn first(&self) -> u64 {
-        let table = self.table.as_ref();
-        table.and_then(|table| table.entry(0)).unwrap_or(u64::MAX)
     }
 }

@@ -113,6 +113,17 @@ pub enum Flow {
     Stop,
 }
 
+/// What a branch tells of a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Equal {
+    /// The register.
+    pub reg: Reg,
+    /// What is in it.
+    pub number: u64,
+    /// Whether that is so where the branch leads, or behind it.
+    pub taken: bool,
+}
+
 /// One instruction; an instruction that does two things is two of these at one place,
 /// of which the last has the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +136,8 @@ pub struct Insn {
     pub padding: bool,
     /// The registers that it reads in a way that `op` does not tell, one a bit.
     pub reads: u32,
+    /// What is known of a register on one of the ways that a branch leads.
+    pub equal: Option<Equal>,
     /// What it changes.
     pub op: Op,
     /// What it does to the stack pointer.

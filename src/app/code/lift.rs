@@ -1,6 +1,7 @@
 //! The door to the two architectures.
 
 use super::super::binary::Binary;
+use super::functions::Functions;
 use super::ir::{Abi, At, Insn};
 use super::slots::Slots;
 use super::text::{Text, Unit, unit_at};
@@ -17,7 +18,7 @@ pub struct Led {
     /// Whether it only fills space.
     pub padding: bool,
     /// Where it jumps to.
-    pub near: Option<At>,
+    pub jump: Option<At>,
 }
 
 /// One architecture.
@@ -27,14 +28,26 @@ pub struct Lifter<'t, 'a> {
     pub slots: Slots<'a>,
     /// Where the global offset table is, from and to; the loader alone writes there.
     pub table: (u64, u64),
+    /// Where Go's functions are, from and to.
+    go: Option<(At, At)>,
 }
 
 impl<'t, 'a> Lifter<'t, 'a> {
-    pub fn new(text: &'t Text<'a>, binary: &'t Binary<'a>) -> Lifter<'t, 'a> {
+    pub fn new(
+        text: &'t Text<'a>,
+        binary: &'t Binary<'a>,
+        functions: &Functions<'_, '_>,
+    ) -> Lifter<'t, 'a> {
         Lifter {
             text,
             binary,
             slots: Slots::of(binary),
+            go: functions.go().and_then(|(start, end)| {
+                Some((
+                    text.place(start)?,
+                    text.place(end.checked_sub(1)?)?.checked_add(1)?,
+                ))
+            }),
             table: binary
                 .section(".got")
                 .map_or((0, 0), |it| (it.address, it.address.saturating_add(it.len))),
@@ -57,8 +70,8 @@ impl<'t, 'a> Lifter<'t, 'a> {
         }
     }
 
-    /// Tells of every instruction between two places, its length and where it leads.
-    pub fn flows(&self, start: At, end: At, see: impl FnMut(At, u8, Led)) {
+    /// Tells of every instruction between two places where it leads.
+    pub fn flows(&self, start: At, end: At, see: impl FnMut(At, Led)) {
         let bytes = self.text.bytes(start, end);
         match self.binary.arch {
             Arch::X86_64 => x86::flows(bytes, start, self.text.base, self.text.len, see),
@@ -88,7 +101,8 @@ impl<'t, 'a> Lifter<'t, 'a> {
             Arch::X86_64 => {
                 let begins = |to: At| unit_at(units, to).is_some_and(|it| units[it].start == to);
                 x86::scan::references(bytes, unit.start, |from, to, seen| match seen {
-                    x86::scan::Seen::Near | x86::scan::Seen::Taken => {
+                    x86::scan::Seen::Jump if !unit.known => {}
+                    x86::scan::Seen::Call | x86::scan::Seen::Jump | x86::scan::Seen::Taken => {
                         if to < len
                             && !own(to)
                             && (to != unit.start || seen == x86::scan::Seen::Taken)
@@ -96,6 +110,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
                             see(from, to);
                         }
                     }
+                    x86::scan::Seen::Short if !unit.known => {}
                     x86::scan::Seen::Short => {
                         if (to < unit.start || to >= unit.end) && begins(to) {
                             see(from, to);
@@ -110,7 +125,8 @@ impl<'t, 'a> Lifter<'t, 'a> {
                     }
                 });
                 let low = u32::try_from(self.text.base);
-                if let (Ok(low), Some(&ET_EXEC)) = (low, self.binary.bytes.get(16)) {
+                let fixed = self.binary.bytes.get(16) == Some(&ET_EXEC);
+                if let (Ok(low), true) = (low, fixed && !self.go(unit)) {
                     x86::scan::numbers(bytes, unit.start, low, len, |from, number, plain| {
                         let to = number - low;
                         let takes = plain
@@ -130,12 +146,22 @@ impl<'t, 'a> Lifter<'t, 'a> {
                         _ => self.text.place(address),
                     };
                     let Some(to) = to else { return };
-                    if !own(to) && (to != unit.start || seen != arm::scan::Seen::Near) {
+                    if seen == arm::scan::Seen::Jump && !unit.known {
+                        return;
+                    }
+                    if !own(to) && (to != unit.start || seen == arm::scan::Seen::Taken) {
                         see(from, to);
                     }
                 });
             }
         }
+    }
+
+    /// Whether Go's compiler made the unit, which computes every address relative to
+    /// the instruction.
+    fn go(&self, unit: Unit) -> bool {
+        self.go
+            .is_some_and(|(start, end)| unit.start >= start && unit.end <= end)
     }
 
     /// The function whose address the loader puts at `slot` of the global offset table.

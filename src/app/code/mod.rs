@@ -54,8 +54,8 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
     }
     let functions = Functions::find(binary);
     let text = Text::of(binary);
-    let lifter = Lifter::new(&text, binary);
-    let units = text.units(&functions);
+    let lifter = Lifter::new(&text, binary, &functions);
+    let units = text.units(binary.arch, &functions);
     let mut references = text.references(&lifter, &units);
     let words = text.words(binary);
     let units = text::cut(&lifter, &units, &mut references, &words);

@@ -7,9 +7,12 @@
 use memchr::memmem;
 
 use super::super::binary::Binary;
+use crate::units::Arch;
 
 /// Functions that are looked at. The largest program of the corpus has 200,000.
 const FUNCTIONS_MAX: u64 = 1 << 22;
+/// Places in the file that are tried.
+const PLACES_MAX: usize = 256;
 /// Bytes of a name that are kept.
 const NAME_MAX: usize = 1024;
 /// Where `minpc` stands in `runtime.moduledata`, in words: behind the header's
@@ -57,23 +60,19 @@ impl<'a> Pclntab<'a> {
                 }
             }
         }
-        // zero, zero, the instructions' alignment and the size of a pointer follow the magic
-        for (magic, _) in LAYOUTS {
-            for tail in [[0, 0, 1, 8], [0, 0, 4, 8]] {
-                let mut wanted = magic.to_le_bytes().to_vec();
-                wanted.extend(tail);
-                let places = memmem::find_iter(binary.bytes, &wanted);
-                for at in places.filter(|at| at % 8 == 0).take(64) {
-                    let found = binary
-                        .address_of(at as u64)
-                        .and_then(|address| Pclntab::at(binary, address, binary.at(address)));
-                    if found.is_some() {
-                        return found;
-                    }
-                }
-            }
-        }
-        None
+        // the magics differ in their first byte; zero, zero, the instructions' alignment
+        // and the size of a pointer follow
+        let alignment = match binary.arch {
+            Arch::X86_64 => 1,
+            Arch::Aarch64 => 4,
+        };
+        memmem::find_iter(binary.bytes, &[0xff, 0xff, 0xff, 0, 0, alignment, 8])
+            .filter(|behind| behind % 8 == 1)
+            .take(PLACES_MAX)
+            .find_map(|behind| {
+                let address = binary.address_of(behind as u64 - 1)?;
+                Pclntab::at(binary, address, binary.at(address))
+            })
     }
 
     fn at(binary: &Binary<'a>, address: u64, bytes: &'a [u8]) -> Option<Pclntab<'a>> {

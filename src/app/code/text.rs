@@ -7,6 +7,8 @@ use super::super::binary::Binary;
 use super::functions::Functions;
 use super::ir::At;
 use super::lift::Lifter;
+use super::{arm, x86};
+use crate::units::Arch;
 
 /// Bytes of a unit that is decoded at once; longer functions are cut.
 const UNIT_MAX: u32 = 1 << 18;
@@ -120,6 +122,12 @@ impl<'a> Text<'a> {
         (at < self.len).then_some(at)
     }
 
+    /// Whether there is code at `address`.
+    pub fn holds(&self, address: u64) -> bool {
+        self.place(address)
+            .is_some_and(|at| !self.bytes(at, at + 1).is_empty())
+    }
+
     /// The address of a place.
     pub fn address(&self, at: At) -> u64 {
         self.base.wrapping_add(u64::from(at))
@@ -137,7 +145,7 @@ impl<'a> Text<'a> {
     }
 
     /// All of the text as units: functions, and what is between them.
-    pub fn units(&self, functions: &Functions<'_, '_>) -> Vec<Unit> {
+    pub fn units(&self, arch: Arch, functions: &Functions<'_, '_>) -> Vec<Unit> {
         let mut units = Vec::new();
         let mut bounds = functions.bounds().peekable();
         for part in &self.parts {
@@ -159,26 +167,27 @@ impl<'a> Text<'a> {
                 if start < at || end <= start {
                     continue;
                 }
-                if at < start {
-                    units.push(Unit {
-                        start: at,
-                        end: start,
-                        known: false,
-                    });
-                }
+                self.between(arch, at, start, &mut units);
                 let known = end - start <= UNIT_MAX;
                 units.push(Unit { start, end, known });
                 at = end;
             }
-            if at < part.end() {
-                units.push(Unit {
-                    start: at,
-                    end: part.end(),
-                    known: false,
-                });
-            }
+            self.between(arch, at, part.end(), &mut units);
         }
         units
+    }
+
+    /// What lies between two functions as a unit, unless it only fills space.
+    fn between(&self, arch: Arch, start: At, end: At, units: &mut Vec<Unit>) {
+        let bytes = self.bytes(start, end);
+        let empty = match arch {
+            Arch::X86_64 => x86::scan::padding(bytes),
+            Arch::Aarch64 => arm::scan::padding(bytes, start),
+        };
+        if !empty {
+            let known = false;
+            units.push(Unit { start, end, known });
+        }
     }
 
     /// Every reference from a unit to another, and all within units that are not known.
@@ -193,6 +202,7 @@ impl<'a> Text<'a> {
                     }
                 });
             }
+            pairs.sort_unstable();
             pairs
         };
         let mut pairs = if (self.len as usize) < ALONE {
@@ -204,11 +214,11 @@ impl<'a> Text<'a> {
                 let other = scope.spawn(|| look(high));
                 let mut pairs = look(low);
                 // a thread that could not be joined has panicked, and nothing here panics
-                pairs.extend(other.join().unwrap_or_default());
+                pairs.append(&mut other.join().unwrap_or_default());
+                pairs.sort();
                 pairs
             })
         };
-        pairs.sort_unstable();
         let cut = pairs.len() > most;
         References { pairs, cut }
     }
@@ -232,8 +242,7 @@ impl<'a> Text<'a> {
                 let within = word.wrapping_sub(self.base);
                 if within < u64::from(self.len) {
                     let place = segment.offset + (aligned + 8 * index) as u64;
-                    let own = binary.address_of(place).and_then(|at| self.place(at));
-                    let code = own.is_some_and(|at| !self.bytes(at, at + 1).is_empty());
+                    let code = binary.address_of(place).is_some_and(|at| self.holds(at));
                     if let (false, Ok(place)) = (code || pairs.len() > most, u32::try_from(place)) {
                         pairs.push(pair(within as u32, place));
                     }
@@ -282,7 +291,7 @@ pub fn unit_at(units: &[Unit], at: At) -> Option<usize> {
 }
 
 /// Cuts the units that are not known where something refers to and nothing flows into,
-/// and adds the short jumps between the pieces to `references`.
+/// and adds the jumps from one piece to another to `references`.
 pub fn cut(
     lifter: &Lifter<'_, '_>,
     units: &[Unit],
@@ -290,7 +299,7 @@ pub fn cut(
     words: &References,
 ) -> Vec<Unit> {
     let mut cut = Vec::with_capacity(units.len());
-    let mut short = Vec::new();
+    let mut jumps = Vec::new();
     for unit in units {
         if unit.known {
             cut.push(*unit);
@@ -304,12 +313,11 @@ pub fn cut(
         wanted.sort_unstable();
         wanted.dedup();
         let mut wanted = wanted.into_iter().peekable();
-        let first = cut.len();
         let mut start = unit.start;
         let mut open = false;
-        // jumps that lead forward over a place where a piece may yet begin
-        let mut pending: Vec<(At, At)> = Vec::new();
-        lifter.flows(unit.start, unit.end, |at, len, led| {
+        // jumps that lead forward, perhaps into another piece
+        let mut forward: Vec<(At, At)> = Vec::new();
+        lifter.flows(unit.start, unit.end, |at, led| {
             while wanted.peek().is_some_and(|it| *it < at) {
                 wanted.next();
             }
@@ -321,22 +329,17 @@ pub fn cut(
                     known: false,
                 });
                 start = at;
+                let over = forward.drain(..).filter(|(_, to)| *to >= at);
+                jumps.extend(over.map(|(from, to)| pair(to, from)));
             }
-            pending.retain(|(from, to)| {
-                let over = *from < start && start <= *to;
-                if over {
-                    short.push(pair(*to, *from));
-                }
-                *to > at && !over
-            });
             if !led.padding {
                 open = led.open;
             }
-            if let Some(to) = led.near {
-                if to < start {
-                    short.push(pair(to, at));
-                } else if to > at && to - at <= 256 + u32::from(len) {
-                    pending.push((at, to));
+            if let Some(to) = led.jump {
+                if to < start || to >= unit.end {
+                    jumps.push(pair(to, at));
+                } else if to > at {
+                    forward.push((at, to));
                 }
             }
         });
@@ -345,10 +348,11 @@ pub fn cut(
             end: unit.end,
             known: false,
         });
-        debug_assert!(cut.len() > first);
     }
-    references.pairs.extend(short);
-    references.pairs.sort_unstable();
+    // both parts have an order, and to join such is what this sort does well
+    jumps.sort_unstable();
+    references.pairs.append(&mut jumps);
+    references.pairs.sort();
     references.pairs.dedup();
     cut
 }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::ir::{At, Op, Reg, Source, Value};
+use super::ir::{At, Callee, Flow, Insn, Op, Reg, Source, Value};
 use super::lift::Lifter;
 use super::text::{References, Unit, unit_at};
 use super::unit::Decoded;
 
 /// Steps that one entry into the kernel may take to be followed.
 const STEPS_MAX: usize = 200_000;
+/// Bytes of a function that is looked through for a way to return.
+const ENDLESS_MAX: u32 = 4096;
 /// Instructions that are kept decoded.
 const KEPT_MAX: usize = 300_000;
 
@@ -96,6 +98,8 @@ pub struct Tracer<'t, 'a> {
     pub references: &'t References,
     pub words: &'t References,
     decoded: HashMap<usize, Rc<Decoded>>,
+    /// Whether functions do not return.
+    endless: HashMap<At, bool>,
     kept: usize,
 }
 
@@ -112,6 +116,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
             references,
             words,
             decoded: HashMap::new(),
+            endless: HashMap::new(),
             kept: 0,
         }
     }
@@ -175,6 +180,23 @@ impl<'t, 'a> Tracer<'t, 'a> {
         self.decode(previous).open_end().then_some(previous)
     }
 
+    /// Whether the instruction calls a function that does not return.
+    fn ends(&mut self, insn: &Insn) -> bool {
+        let Op::Call(Callee::At(to)) = insn.op else {
+            return false;
+        };
+        if let Some(ends) = self.endless.get(&to) {
+            return *ends;
+        }
+        let unit = unit_at(self.units, to).filter(|unit| {
+            let Unit { start, end, .. } = self.units[*unit];
+            start == to && end - start <= ENDLESS_MAX
+        });
+        let ends = unit.is_some_and(|unit| !self.decode(unit).can_end());
+        self.endless.insert(to, ends);
+        ends
+    }
+
     fn follow(&mut self, first: Query, kernel: At, traced: &mut Traced) {
         let mut seen = HashSet::new();
         let mut todo = vec![first];
@@ -193,12 +215,12 @@ impl<'t, 'a> Tracer<'t, 'a> {
             let mut ways = Vec::new();
             let mut found = decoded.before(query.index, |from| ways.push(from));
             for from in ways {
+                if self.ends(&decoded.insns[from]) {
+                    continue;
+                }
                 self.back(&decoded, query, from, traced, &mut next);
             }
-            let at = decoded
-                .insns
-                .get(query.index)
-                .map_or(decoded.unit.end, |it| it.at);
+            let at = decoded.at(query.index);
             if decoded.entries.contains(&(query.index as u32)) {
                 found = true;
                 self.callers(&decoded, query, at, traced, &mut next);
@@ -239,6 +261,13 @@ impl<'t, 'a> Tracer<'t, 'a> {
     ) {
         let abi = self.lifter.abi();
         let insn = decoded.insns[from];
+        if let Some(equal) = insn.equal {
+            // on the way behind it, unless it also leads there
+            let behind = query.index == from + 1 && insn.flow != Flow::Branch(decoded.at(from + 1));
+            if query.loc == Loc::Reg(equal.reg) && behind != equal.taken {
+                return traced.number(&query, equal.number, insn.at);
+            }
+        }
         let here = |loc: Loc| Query {
             index: from,
             loc,

@@ -49,9 +49,12 @@ impl Decoded {
             insns,
         };
         decoded.connect(lifter);
+        // words that look like an address inside a function are numbers, or tables of jumps;
+        // but frames may begin a byte before their function, for the sake of unwinders
+        let known = if unit.known { unit.start + 2 } else { unit.end };
         for (to, _) in references
             .between(unit.start, unit.end)
-            .chain(words.between(unit.start, unit.end))
+            .chain(words.between(unit.start, known.min(unit.end)))
         {
             decoded.entries.extend(decoded.index(to));
         }
@@ -65,6 +68,11 @@ impl Decoded {
         decoded.entries.dedup();
         decoded.measure(&lifter.abi());
         decoded
+    }
+
+    /// The place of an instruction; behind the last, the end.
+    pub fn at(&self, index: usize) -> At {
+        self.insns.get(index).map_or(self.unit.end, |it| it.at)
     }
 
     /// The first instruction at exactly this place.
@@ -150,6 +158,17 @@ impl Decoded {
         }) == Some(true)
     }
 
+    /// Whether control can leave the unit, by a return or otherwise.
+    pub fn can_end(&self) -> bool {
+        let leaves = |insn: &Insn| match insn.flow {
+            Flow::Return | Flow::Tail(_) => true,
+            Flow::Indirect(_) | Flow::Table(_) => self.targets.is_empty(),
+            Flow::Jump(to) | Flow::Branch(to) => to < self.unit.start || to >= self.unit.end,
+            Flow::Next | Flow::Stop => false,
+        };
+        self.open_end() || self.insns.iter().any(leaves)
+    }
+
     /// Whether control can leave at the end of the unit to what lies behind it. A call
     /// that is last does not return: no compiler leaves it to fall into the next function.
     pub fn open_end(&self) -> bool {
@@ -187,7 +206,7 @@ impl Decoded {
         tables.dedup();
         let mut targets = Vec::new();
         for table in tables {
-            if lifter.text.place(table).is_none() {
+            if !lifter.text.holds(table) {
                 self.table(lifter, table, &mut targets);
             }
         }

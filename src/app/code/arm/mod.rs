@@ -4,7 +4,7 @@
 mod memory;
 pub mod scan;
 
-use super::ir::{Abi, At, Callee, Flow, Insn, Op, Reg, Stack, Value};
+use super::ir::{Abi, At, Callee, Equal, Flow, Insn, Op, Reg, Stack, Value};
 
 /// The stack pointer, in instructions that mean it by 31.
 const SP: Reg = 31;
@@ -169,6 +169,7 @@ impl Place {
             len: 4,
             padding: padding(word),
             reads: 0,
+            equal: None,
             op: Op::Nothing,
             stack: Stack::Same,
             flow: self.flow(word),
@@ -177,7 +178,17 @@ impl Place {
             8 | 9 => {
                 (insn.op, insn.stack) = self.immediates(word);
             }
-            10 | 11 => insn.op = self.branches(word),
+            10 | 11 => {
+                insn.op = self.branches(word);
+                // cbz and cbnz
+                if word & 0x7e00_0000 == 0x3400_0000 {
+                    insn.equal = Some(Equal {
+                        reg: rd(word),
+                        number: 0,
+                        taken: word >> 24 & 1 == 0,
+                    });
+                }
+            }
             4 | 6 | 12 | 14 => return memory::lift(word, self, insn, insns),
             5 | 13 => {
                 (insn.op, insn.stack) = registers(word);

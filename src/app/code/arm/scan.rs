@@ -2,10 +2,10 @@
 
 use super::super::ir::{At, Flow};
 use super::super::lift::Led;
-use super::{Place, field, immediate, padding, rd, rn, svc, words};
+use super::{Place, field, immediate, rd, rn, svc, words};
 
-/// Tells of every instruction its length and where it leads.
-pub fn flows(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut(At, u8, Led)) {
+/// Tells of every instruction where it leads.
+pub fn flows(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut(At, Led)) {
     for (place, word) in words(bytes, at) {
         let flow = Place {
             at: place,
@@ -16,11 +16,10 @@ pub fn flows(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut(At, 
         let call = word >> 26 == 0x25 || word & 0xfffe_0000 == 0xd63e_0000;
         see(
             place,
-            4,
             Led {
                 open: matches!(flow, Flow::Next | Flow::Branch(_)) && !call,
-                padding: padding(word),
-                near: match flow {
+                padding: super::padding(word),
+                jump: match flow {
                     Flow::Jump(to) | Flow::Branch(to) => Some(to),
                     _ => None,
                 },
@@ -50,11 +49,13 @@ pub fn references(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut
             len,
         };
         if word >> 26 & 0x1f == 0x05 {
-            see(place, here.relative(field(word, 0, 26)), Seen::Near);
+            let call = word >> 31 == 1;
+            let seen = if call { Seen::Call } else { Seen::Jump };
+            see(place, here.relative(field(word, 0, 26)), seen);
         } else if word & 0xff00_0000 == 0x5400_0000 || word & 0x7e00_0000 == 0x3400_0000 {
-            see(place, here.relative(field(word, 5, 19)), Seen::Near);
+            see(place, here.relative(field(word, 5, 19)), Seen::Jump);
         } else if word & 0x7e00_0000 == 0x3600_0000 {
-            see(place, here.relative(field(word, 5, 14)), Seen::Near);
+            see(place, here.relative(field(word, 5, 14)), Seen::Jump);
         } else if word & 0x1f00_0000 == 0x1000_0000 {
             let address = here.address(word);
             pages[usize::from(rd(word))] = (word >> 31 == 1).then_some(address);
@@ -74,11 +75,18 @@ pub fn references(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut
     }
 }
 
+/// Whether `bytes` are only what compilers and linkers put between functions.
+pub fn padding(bytes: &[u8], at: At) -> bool {
+    words(bytes, at).all(|(_, word)| super::padding(word))
+}
+
 /// What kind of reference was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// A call, jump or branch.
-    Near,
+    /// A call.
+    Call,
+    /// A jump or branch.
+    Jump,
     /// An address that is taken.
     Taken,
     /// A word that is read from memory.

@@ -7,7 +7,7 @@ use iced_x86::{
     OpAccess, OpKind, Register,
 };
 
-use super::ir::{Abi, At, Callee, Flow, Insn, Op, Reg, Source, Stack, Value};
+use super::ir::{Abi, At, Callee, Equal, Flow, Insn, Op, Reg, Source, Stack, Value};
 use super::lift::Led;
 
 const RSP: Reg = 4;
@@ -46,6 +46,7 @@ pub fn lift(bytes: &[u8], at: At, base: u64, len: u32) -> Vec<Insn> {
             len,
             padding: padding(it),
             reads: lifter.reads,
+            equal: lifter.equal(it),
             op,
             stack,
             flow: lifter.flow(it),
@@ -54,19 +55,18 @@ pub fn lift(bytes: &[u8], at: At, base: u64, len: u32) -> Vec<Insn> {
     insns
 }
 
-/// Tells of every instruction its length and where it leads.
-pub fn flows(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut(At, u8, Led)) {
+/// Tells of every instruction where it leads.
+pub fn flows(bytes: &[u8], at: At, base: u64, len: u32, mut see: impl FnMut(At, Led)) {
     let lifter = Lifter::new(base, len);
-    decode(bytes, at, base, |it, at, len| {
+    decode(bytes, at, base, |it, at, _| {
         let flow = lifter.flow(it);
         see(
             at,
-            len,
             Led {
                 open: matches!(flow, Flow::Next | Flow::Branch(_))
                     && it.mnemonic() != Mnemonic::Call,
                 padding: padding(it),
-                near: match flow {
+                jump: match flow {
                     Flow::Jump(to) | Flow::Branch(to) => Some(to),
                     _ => None,
                 },
@@ -96,6 +96,8 @@ struct Lifter {
     end: u64,
     /// The registers that the last instruction read in a way that its [`Op`] does not tell.
     reads: u32,
+    /// The register and the number that the last instruction compared.
+    compared: Option<(Reg, u64)>,
 }
 
 impl Lifter {
@@ -105,7 +107,22 @@ impl Lifter {
             base,
             end: base.saturating_add(u64::from(len)),
             reads: 0,
+            compared: None,
         }
+    }
+
+    /// What a branch tells of a register that was compared just before.
+    fn equal(&mut self, it: &Instruction) -> Option<Equal> {
+        let taken = match it.mnemonic() {
+            Mnemonic::Je => true,
+            Mnemonic::Jne => false,
+            _ => {
+                self.compared = compared(it);
+                return None;
+            }
+        };
+        let (reg, number) = self.compared.take()?;
+        Some(Equal { reg, number, taken })
     }
 
     fn place(&self, address: u64) -> Option<At> {
@@ -126,13 +143,13 @@ impl Lifter {
             FlowControl::XbeginXabortXend if it.mnemonic() == Mnemonic::Xbegin => {
                 target().map_or(Flow::Next, Flow::Branch)
             }
+            FlowControl::IndirectBranch if it.op0_kind() == OpKind::Register => {
+                Flow::Indirect(general(it.op0_register()))
+            }
             FlowControl::IndirectBranch => match memory(it) {
                 Some(Memory::Fixed(address)) => Flow::Tail(address),
-                None if it.op0_kind() == OpKind::Memory && it.memory_base() == Register::None => {
+                None if it.memory_base() == Register::None => {
                     Flow::Table(it.memory_displacement64())
-                }
-                _ if it.op0_kind() == OpKind::Register => {
-                    Flow::Indirect(general(it.op0_register()))
                 }
                 _ => Flow::Indirect(None),
             },
@@ -364,6 +381,23 @@ fn value(it: &Instruction) -> Option<Value> {
         | Mnemonic::Cmovo
         | Mnemonic::Cmovp
         | Mnemonic::Cmovs => second().and_then(general).map(Value::Either),
+        _ => None,
+    }
+}
+
+/// The register and the number that the instruction compares.
+fn compared(it: &Instruction) -> Option<(Reg, u64)> {
+    if it.op_count() != 2 || it.op0_kind() != OpKind::Register {
+        return None;
+    }
+    let wide = it.op0_register().is_gpr32() || it.op0_register().is_gpr64();
+    let reg = general(it.op0_register()).filter(|_| wide)?;
+    match (it.mnemonic(), it.op1_kind()) {
+        (Mnemonic::Test, OpKind::Register) if it.op1_register() == it.op0_register() => {
+            Some((reg, 0))
+        }
+        (Mnemonic::Cmp, OpKind::Register | OpKind::Memory) => None,
+        (Mnemonic::Cmp, _) => Some((reg, it.immediate(1))),
         _ => None,
     }
 }

@@ -11,11 +11,39 @@ pub fn entries(bytes: &[u8], at: At, places: &mut Vec<At>) {
     }
 }
 
+/// Whether `bytes` are only what compilers and linkers put between functions: nop of
+/// any length, int3, zeroes.
+pub fn padding(mut bytes: &[u8]) -> bool {
+    while let Some((first, rest)) = bytes.split_first() {
+        bytes = match (first, rest) {
+            (0x66 | 0x2e | 0x90 | 0xcc | 0, rest) => rest,
+            (0x0f, [0x1f, modrm, rest @ ..]) => {
+                let operand = match modrm {
+                    0x00 => 0,
+                    0x40 => 1,
+                    0x44 => 2,
+                    0x80 => 4,
+                    0x84 => 5,
+                    _ => return false,
+                };
+                match rest.get(operand..) {
+                    Some(rest) => rest,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        };
+    }
+    true
+}
+
 /// What kind of reference was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// A call, jump or branch over any distance.
-    Near,
+    /// A call.
+    Call,
+    /// A jump or branch over any distance.
+    Jump,
     /// A jump over less than 128 bytes.
     Short,
     /// An address that is taken, relative to the instruction.
@@ -70,13 +98,14 @@ pub fn references(bytes: &[u8], at: At, mut see: impl FnMut(At, u32, Seen)) {
         match class {
             REL32 => {
                 if let Some(target) = relative(1) {
-                    see(here, target, Seen::Near);
+                    let call = *byte == 0xe8;
+                    see(here, target, if call { Seen::Call } else { Seen::Jump });
                 }
             }
             ESCAPE => {
                 if bytes.get(index + 1).is_some_and(|it| it & 0xf0 == 0x80) {
                     if let Some(target) = relative(2) {
-                        see(here, target, Seen::Near);
+                        see(here, target, Seen::Jump);
                     }
                 }
             }
