@@ -303,3 +303,49 @@ fn a_kernel_without_what_the_app_calls_refuses_it_and_what_was_accepted_is_marke
     let bare = json(dir.path(), &["build", "app", "--accept", option, "--json"]);
     assert_eq!(bare["sha256"], built["sha256"]);
 }
+
+#[test]
+fn the_filter_is_told_and_read_back_from_the_image() {
+    let dir = tempfile::tempdir().unwrap();
+    workshop(dir.path());
+    let policy = |args: &[&str]| {
+        let built = json(dir.path(), &[&["build", "--json"], args].concat());
+        let seen = json(dir.path(), &["inspect", "edge.img", "--json"]);
+        let seccomp = seen["config"]["seccomp"].clone();
+        assert_eq!(built["seccomp"]["policy"], seccomp["policy"]);
+        let count = seccomp["calls"].as_array().map(Vec::len);
+        assert_eq!(built["seccomp"]["calls"].as_u64(), count.map(|n| n as u64));
+        let file = seen["files"].as_array().unwrap().iter();
+        let has_file = file.clone().any(|file| file["path"] == "/ampoule/seccomp");
+        assert_eq!(has_file, count.is_some());
+        (built, seccomp)
+    };
+    let has = |seccomp: &Value, call: &str| {
+        let calls = seccomp["calls"].as_array().unwrap();
+        calls.iter().any(|one| one == call)
+    };
+    let (_, default) = policy(&[]);
+    assert_eq!(default["policy"], "default");
+    assert!(has(&default, "execve") && has(&default, "socket"));
+    assert!(!has(&default, "mount") && !has(&default, "ptrace"));
+
+    let (_, off) = policy(&["--seccomp", "off"]);
+    assert_eq!(off, serde_json::json!({ "policy": "off", "calls": null }));
+
+    // no code of the sample makes a call that could be told: the set would be too small
+    let (built, fallen) = policy(&["--seccomp", "derived"]);
+    assert_eq!(fallen, default);
+    assert!(built["seccomp"]["unresolved"].is_u64(), "{built:#}");
+    let told = ampoule(dir.path(), "022", &["build", "--seccomp", "derived"]);
+    assert!(told.contains("seccomp  default: "), "{told}");
+
+    let config = fs::read_to_string(dir.path().join("ampoule.toml")).unwrap();
+    let listed = format!("{config}[seccomp]\ncalls = ['read', 'execve']\n");
+    fs::write(dir.path().join("ampoule.toml"), listed).unwrap();
+    let (_, learned) = policy(&[]);
+    assert_eq!(learned["policy"], "learned");
+    assert!(has(&learned, "read") && has(&learned, "execve") && has(&learned, "exit_group"));
+    assert!(!has(&learned, "openat"));
+    let told = ampoule(dir.path(), "022", &["inspect", "edge.img"]);
+    assert!(told.contains("seccomp"), "{told}");
+}

@@ -1,5 +1,5 @@
-//! What init reads: its configuration, the kernel's and the network's messages, lines of reports. The first byte
-//! chooses.
+//! What init reads: its configuration, the kernel's and the network's messages, lines of reports, its filter's
+//! file. The first byte chooses.
 #![no_main]
 
 use ampoule_init::listen::{self, Splitter};
@@ -7,14 +7,14 @@ use ampoule_init::net::dhcp::{Client, Event};
 use ampoule_init::net::frame::{self, Checksum};
 use ampoule_init::net::netlink::Messages;
 use ampoule_init::net::{Mac, Millis};
-use ampoule_init::{device, report, wire};
+use ampoule_init::{device, report, seccomp, wire};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let Some((choice, message)) = input.split_first() else {
         return;
     };
-    match choice % 6 {
+    match choice % 7 {
         0 => {
             for setting in wire::parse(message).into_iter().flatten() {
                 let _ = setting;
@@ -36,6 +36,14 @@ fuzz_target!(|input: &[u8]| {
             splitter.feed(message, &mut |line| {
                 let _ = listen::listener(line);
             });
+        }
+        5 => {
+            let _ = seccomp::address(message);
+            if let Some(policy) = seccomp::parse(message) {
+                for number in 0..seccomp::CALLS {
+                    let _ = policy.call(number);
+                }
+            }
         }
         _ => converse(message),
     }
