@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::Bench;
+use crate::run::Run;
 
 /// Sizes of the apps, in MB.
 const SIZES: [u64; 3] = [1, 10, 100];
@@ -69,35 +68,13 @@ fn app(bench: &Bench, megabytes: u64) -> Result<PathBuf> {
     Ok(path)
 }
 
-struct Run {
-    time: Duration,
-    peak_kib: u64,
-}
-
-/// One build, under GNU time, which alone can say what memory a child has used at most.
+/// One build.
 fn build(bench: &Bench, app: &Path, image: &Path) -> Result<Run> {
-    let report = bench.folder.path().join("time");
-    let start = Instant::now();
-    let output = Command::new("/usr/bin/time")
-        .args(["--format", "%M", "--output"])
-        .arg(&report)
-        .arg(&bench.ampoule)
+    let mut build = bench.timed();
+    build
         .arg("build")
         .arg(app)
         .args(["--port", "8080", "--output"])
-        .arg(image)
-        .stdin(Stdio::null())
-        .output()
-        .context("running /usr/bin/time: install the package time")?;
-    let time = start.elapsed();
-    ensure!(
-        output.status.success(),
-        "ampoule build: {}",
-        String::from_utf8_lossy(&output.stderr).trim_end()
-    );
-    let peak_kib = fs::read_to_string(&report)?
-        .trim()
-        .parse()
-        .context("what /usr/bin/time wrote")?;
-    Ok(Run { time, peak_kib })
+        .arg(image);
+    bench.run(build)
 }

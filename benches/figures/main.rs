@@ -2,8 +2,12 @@
 //!
 //! Sizes and guest time repeat to the digit. Build time and memory are this machine's.
 
+mod analyze;
 mod boot;
 mod build;
+#[path = "../../tests/common/corpus.rs"]
+mod corpus;
+mod run;
 mod size;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let bench = Bench::new()?;
+    analyze::measure(&bench)?;
     let images = build::measure(&bench)?;
     size::measure(&images)?;
     boot::measure(&bench)

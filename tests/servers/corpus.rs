@@ -58,19 +58,9 @@ impl Server {
             .expect("tests/corpus.toml has that server")
     }
 
-    /// The program, as `scripts/fetch-corpus` left it.
+    /// The program itself.
     pub fn program(&self) -> PathBuf {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"),
-            PathBuf::from,
-        );
-        let program = cache.join("ampoule/corpus").join(&self.name);
-        assert!(
-            program.is_file(),
-            "{} is missing: run scripts/fetch-corpus",
-            program.display()
-        );
-        program
+        crate::common::program(&self.name)
     }
 
     /// Whether its row asks for this firmware.

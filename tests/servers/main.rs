@@ -2,6 +2,8 @@
 //! own protocol. `tests/corpus.toml` pins them, `scripts/fetch-servers` gets them, `scripts/boots` prints what came
 //! out as a table.
 
+#[path = "../common/corpus.rs"]
+mod common;
 mod corpus;
 mod machine;
 mod probe;
