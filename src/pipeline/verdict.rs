@@ -20,6 +20,9 @@ const PATH: &[&str] = &[
 /// What an app can write to in every guest.
 const WRITABLE: &[&str] = &["/tmp", "/dev", "/proc"];
 
+/// Characters of a piece of evidence in a sentence; all of it is beside the sentence.
+const SHOWN: usize = 72;
+
 /// What an app's owner lets in although it is refused otherwise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leave<'a> {
@@ -226,7 +229,7 @@ impl Judged<'_> {
             let evidence: Vec<Evidence> = likely.iter().map(|one| one.evidence.clone()).collect();
             self.warn(told, &evidence);
         }
-        let seen = !analysis.needs.is_empty() || analysis.make.language.is_some();
+        let seen = analysis.make.language.is_some();
         if analysis.shape.packed().is_some() && self.admitted && !seen {
             let told = "is packed, and what it needs and calls inside cannot be told; unpack it to have it judged";
             self.warn(told.to_owned(), &[]);
@@ -254,10 +257,17 @@ fn has_name_service(version: &str) -> bool {
     }
 }
 
-/// The strongest evidence, for people.
+/// The strongest evidence, for people, cut where it is long.
 fn first(evidence: &[Evidence]) -> String {
-    let place = evidence.first();
-    place.map_or_else(|| "by its needs".to_owned(), ToString::to_string)
+    let Some(place) = evidence.first() else {
+        return "by its needs".to_owned();
+    };
+    let mut place = place.clone();
+    if place.what.chars().count() > SHOWN {
+        place.what = place.what.chars().take(SHOWN).collect();
+        place.what.push('…');
+    }
+    place.to_string()
 }
 
 #[cfg(test)]
