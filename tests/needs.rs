@@ -303,6 +303,22 @@ fn go_listens_where_it_says() {
 }
 
 #[test]
+fn go_has_a_port_as_the_default_of_a_flag() {
+    // mov qword [rax + 48], 7233; lea rdi, "ui-port"; mov esi, 7; call
+    let mut code = vec![0x48, 0xc7, 0x40, 0x30, 0x41, 0x1c, 0, 0];
+    code.extend(lea(RDI, 8, 0x400));
+    code.extend([0xbe, 7, 0, 0, 0, 0xe8]);
+    code.extend(i32::to_le_bytes(64 - 25));
+    let of = |caller| -> Vec<u16> {
+        let functions = [(caller, code.clone()), ("flag.(*FlagSet).Var", vec![0xc3])];
+        let listens = analysed(elf::EM_X86_64, &go(&functions, b"ui-portbehind")).listens;
+        listens.iter().map(|it| it.port).collect()
+    };
+    assert_eq!(of("main.main"), [7233]);
+    assert!(of("example.org/lib.init").is_empty());
+}
+
+#[test]
 fn a_string_of_c_that_is_an_address_is_a_possible_port() {
     let content = [b"\0[::]:9070\0 http://0.0.0.0:80\0", GLIBC].concat();
     let listens = analysed(elf::EM_X86_64, &content).listens;

@@ -30,8 +30,8 @@ enum Means {
     Program(usize),
     /// Listening on the address that is argument number so many.
     Listen(usize),
-    /// A port as a flag: the name's argument, and the default's.
-    Port(usize, usize),
+    /// A flag whose name is argument number so many; the default was stored before.
+    Flag(usize),
 }
 
 /// A function of the standard library or of a well-known module.
@@ -120,37 +120,11 @@ const RULES: &[Rule] = &[
     call("net.ListenPacket", Means::Listen(2)),
     call("net/http.ListenAndServe", Means::Listen(0)),
     call("net/http.ListenAndServeTLS", Means::Listen(0)),
-    call("flag.Int", Means::Port(0, 2)),
-    call("flag.IntVar", Means::Port(1, 3)),
-    call("flag.(*FlagSet).Int", Means::Port(1, 3)),
-    call("flag.(*FlagSet).IntVar", Means::Port(2, 4)),
-    call("github.com/spf13/pflag.(*FlagSet).Int", Means::Port(1, 3)),
-    call(
-        "github.com/spf13/pflag.(*FlagSet).IntVar",
-        Means::Port(2, 4),
-    ),
-    call("github.com/spf13/pflag.(*FlagSet).IntP", Means::Port(1, 5)),
-    call(
-        "github.com/spf13/pflag.(*FlagSet).IntVarP",
-        Means::Port(2, 6),
-    ),
-    call("flag.String", Means::Listen(2)),
-    call("flag.StringVar", Means::Listen(3)),
-    call("flag.(*FlagSet).String", Means::Listen(3)),
-    call("flag.(*FlagSet).StringVar", Means::Listen(4)),
-    call("github.com/spf13/pflag.(*FlagSet).String", Means::Listen(3)),
-    call(
-        "github.com/spf13/pflag.(*FlagSet).StringVar",
-        Means::Listen(4),
-    ),
-    call(
-        "github.com/spf13/pflag.(*FlagSet).StringP",
-        Means::Listen(5),
-    ),
-    call(
-        "github.com/spf13/pflag.(*FlagSet).StringVarP",
-        Means::Listen(6),
-    ),
+    // what sets an integer is compiled into its caller, up to here
+    call("flag.(*FlagSet).Var", Means::Flag(3)),
+    call("github.com/spf13/pflag.(*FlagSet).Var", Means::Flag(3)),
+    call("github.com/spf13/pflag.(*FlagSet).VarP", Means::Flag(3)),
+    call("github.com/spf13/pflag.(*FlagSet).VarPF", Means::Flag(3)),
 ];
 
 /// Adds what the functions of `binary` say.
@@ -273,7 +247,7 @@ impl Call<'_, '_> {
                 }
             }
             // where a library listens by itself is for its caller to decide
-            Means::Listen(_) | Means::Port(..) if !self.own => {}
+            Means::Listen(_) | Means::Flag(_) if !self.own => {}
             Means::Listen(argument) => {
                 let held = sites.held(self.caller.address, self.site.at);
                 if let Some((port, loopback)) = self
@@ -289,18 +263,16 @@ impl Call<'_, '_> {
                     });
                 }
             }
-            Means::Port(name, default) => {
+            Means::Flag(name) => {
                 let held = sites.held(self.caller.address, self.site.at);
                 let flag = self.text(&held, name).filter(|name| ports::is_flag(name));
-                let port = self
-                    .argument(&held, default)
-                    .and_then(|port| u16::try_from(port).ok());
+                let port = held.stored.and_then(|port| u16::try_from(port).ok());
                 if let (Some(flag), Some(port @ 1..)) = (flag, port) {
                     listens.push(Listen {
                         port,
                         loopback: false,
                         confidence: Possible,
-                        evidence: says(&format!("{function}({flag:?}, {port})")),
+                        evidence: says(&format!("the flag {flag:?} with {port}")),
                     });
                 }
             }
@@ -314,7 +286,7 @@ impl Call<'_, '_> {
             Arch::X86_64 => *X86_64.get(number)?,
             Arch::Aarch64 => number,
         };
-        *held.get(register)?
+        *held.registers.get(register)?
     }
 
     /// The string whose address and length are the arguments from `number` on.

@@ -250,8 +250,86 @@ fn text(binary: &Binary<'_>, held: &Held, number: usize) -> Option<String> {
         Arch::X86_64 => *X86_64.get(number)?,
         Arch::Aarch64 => number,
     };
-    let bytes = binary.at((*held.get(register)?)?);
+    let bytes = binary.at((*held.registers.get(register)?)?);
     let bytes = &bytes[..bytes.len().min(PATH_MAX)];
     let end = memchr::memchr(0, bytes).filter(|end| *end > 0)?;
     std::str::from_utf8(&bytes[..end]).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::binary::{Segment, Symbol};
+
+    /// A program with symbols: `caller` gives the string at 0x1040 to `function`.
+    fn programs(
+        caller: &str,
+        function: &str,
+        argument: &str,
+    ) -> Vec<(NeedKind, Confidence, String)> {
+        // lea rdi, [rip + 0x39]; call 0x1020; ret
+        let mut bytes = vec![0x48, 0x8d, 0x3d, 0x39, 0, 0, 0, 0xe8, 0x14, 0, 0, 0, 0xc3];
+        bytes.resize(0x40, 0xc3);
+        bytes.extend(argument.as_bytes());
+        bytes.push(0);
+        let symbol = |address, name| Symbol {
+            address,
+            size: 0x20,
+            name,
+            function: true,
+        };
+        let len = bytes.len() as u64;
+        let binary = Binary {
+            bytes: &bytes,
+            arch: Arch::X86_64,
+            entry: 0x1000,
+            segments: vec![Segment {
+                address: 0x1000,
+                offset: 0,
+                len,
+                memory: len,
+                writable: false,
+                executable: true,
+            }],
+            sections: Vec::new(),
+            symbols: vec![symbol(0x1000, caller), symbol(0x1020, function)],
+        };
+        let make = Make {
+            language: Some("C".to_owned()),
+            ..Make::default()
+        };
+        let mut found = Found::default();
+        let sites = Sites::of(&binary);
+        find(&binary, &Traces::default(), &make, &sites, &mut found);
+        let needs = found.into_needs().into_iter();
+        needs
+            .map(|need| (need.kind, need.confidence, need.evidence[0].what.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn symbols_tell_who_starts_what() {
+        let program = |path: &str| NeedKind::Program(path.to_owned());
+        assert_eq!(
+            programs("main", "system", "reboot now"),
+            [(
+                program(SHELL),
+                Likely,
+                "system(\"reboot now\") by main".to_owned()
+            )]
+        );
+        assert_eq!(
+            programs("main", "execv", "/usr/bin/tool"),
+            [(
+                program("/usr/bin/tool"),
+                Likely,
+                "execv(\"/usr/bin/tool\") by main".to_owned()
+            )]
+        );
+        // a bare name, and a library that does so only when it is told to
+        assert_eq!(programs("main", "execvp", "tool")[0].1, Possible);
+        assert_eq!(programs("rd_kafka_kinit", "system", "kinit")[0].1, Possible);
+        // the C library's own way from one to the other
+        assert_eq!(programs("execvp", "execve", "/bin/tool"), []);
+    }
 }

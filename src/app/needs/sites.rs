@@ -41,9 +41,15 @@ pub struct Sites<'b, 'a> {
     pieces: Vec<(u64, &'a [u8])>,
 }
 
-/// What a register holds, as far as the code before says: the number, or the address
-/// that was written relative to the instruction.
-pub type Held = [Option<u64>; REGISTERS];
+/// What is held at a place, as far as the code before says: numbers, and addresses
+/// that were written relative to the instruction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The registers by their numbers, which are those of the instruction set.
+    pub registers: [Option<u64>; REGISTERS],
+    /// The number that was stored in memory last.
+    pub stored: Option<u64>,
+}
 
 impl<'b, 'a> Sites<'b, 'a> {
     pub fn of(binary: &'b Binary<'a>) -> Sites<'b, 'a> {
@@ -182,14 +188,13 @@ impl<'b, 'a> Sites<'b, 'a> {
         for (at, word) in words(base, code) {
             step_aarch64(at, word, &mut held);
             if let Some((to, _, _)) = add_immediate(word) {
-                taken.extend(held.get(to).copied().flatten());
+                taken.extend(held.registers.get(to).copied().flatten());
             }
         }
         taken
     }
 
-    /// What the registers hold at `site`, in a function that begins at `start`: by
-    /// their numbers, which are those of the instruction set.
+    /// What is held at `site`, in a function that begins at `start`.
     pub fn held(&self, start: u64, site: u64) -> Held {
         let mut held = Held::default();
         let Some(len) = site.checked_sub(start) else {
@@ -242,8 +247,22 @@ fn step(instruction: &Instruction, infos: &mut InstructionInfoFactory, held: &mu
             OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
         );
         if let (true, Some(number)) = (writes, number(used.register())) {
-            held[number] = None;
+            held.registers[number] = None;
         }
+    }
+    let immediate = matches!(
+        instruction.op1_kind(),
+        OpKind::Immediate8
+            | OpKind::Immediate16
+            | OpKind::Immediate32
+            | OpKind::Immediate64
+            | OpKind::Immediate32to64
+    );
+    if instruction.mnemonic() == Mnemonic::Mov
+        && immediate
+        && instruction.op0_kind() == OpKind::Memory
+    {
+        held.stored = Some(instruction.immediate(1));
     }
     let Some(to) = (instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Register)
         .then(|| number(instruction.op0_register()))
@@ -251,18 +270,12 @@ fn step(instruction: &Instruction, infos: &mut InstructionInfoFactory, held: &mu
     else {
         return;
     };
-    held[to] = match instruction.mnemonic() {
+    let slot = &mut held.registers[to];
+    *slot = match instruction.mnemonic() {
         Mnemonic::Lea if instruction.is_ip_rel_memory_operand() => {
             Some(instruction.ip_rel_memory_address())
         }
-        Mnemonic::Mov => match instruction.op1_kind() {
-            OpKind::Immediate8
-            | OpKind::Immediate16
-            | OpKind::Immediate32
-            | OpKind::Immediate64
-            | OpKind::Immediate32to64 => Some(instruction.immediate(1)),
-            _ => held[to],
-        },
+        Mnemonic::Mov if immediate => Some(instruction.immediate(1)),
         Mnemonic::Xor
             if matches!(instruction.code(), Code::Xor_r32_rm32 | Code::Xor_rm32_r32)
                 && instruction.op1_kind() == OpKind::Register
@@ -270,15 +283,16 @@ fn step(instruction: &Instruction, infos: &mut InstructionInfoFactory, held: &mu
         {
             Some(0)
         }
-        _ => held[to],
+        _ => *slot,
     };
 }
 
 /// One instruction of aarch64 (Arm ARM, C4.1): adrp, add, movz and orr make
 /// constants, what else writes a register forgets it as far as that shows cheaply.
 fn step_aarch64(at: u64, word: u32, held: &mut Held) {
+    let value = |held: &Held, register: usize| held.registers.get(register).copied().flatten();
     let mut put = |register: usize, value: Option<u64>| {
-        if let Some(slot) = held.get_mut(register) {
+        if let Some(slot) = held.registers.get_mut(register) {
             *slot = value;
         }
     };
@@ -286,8 +300,8 @@ fn step_aarch64(at: u64, word: u32, held: &mut Held) {
         let (register, page) = adrp(at, word);
         put(register, Some(page));
     } else if let Some((to, from, low)) = add_immediate(word) {
-        let base = held.get(from).copied().flatten();
-        if let Some(slot) = held.get_mut(to) {
+        let base = value(held, from);
+        if let Some(slot) = held.registers.get_mut(to) {
             *slot = base.map(|base| base.wrapping_add(low));
         }
     } else if word & 0x7f80_0000 == 0x5280_0000 {
@@ -303,6 +317,9 @@ fn step_aarch64(at: u64, word: u32, held: &mut Held) {
     } else if word >> 26 == 0b10_0101 || word & 0xffff_fc1f == 0xd63f_0000 {
         // bl and blr
         *held = Held::default();
+    } else if word & 0xffc0_0000 == 0xf900_0000 || word & 0xffe0_0c00 == 0xf800_0000 {
+        // str and stur
+        held.stored = value(held, field(word, 0)).or(held.stored);
     } else if word & 0x3b00_0000 != 0x3900_0000 && word & 0x3a00_0000 != 0x2800_0000 {
         // not a load or store, and so in most cases one that writes its first register
         put(field(word, 0), None);
