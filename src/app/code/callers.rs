@@ -54,7 +54,9 @@ impl Tracer<'_, '_> {
                         None => traced.unknown(insn.at, Reason::Memory),
                     }
                 } else if let Some(reg) = self.takes(&insn, at) {
-                    let sites = reg.and_then(|reg| calls_through(&caller, &abi, index, reg));
+                    let sites = reg.and_then(|reg| {
+                        calls_through(&caller, &abi, index, reg, |insn| self.ends(insn))
+                    });
                     let Some(sites) = sites else {
                         traced.unknown(insn.at, Reason::Pointer);
                         continue;

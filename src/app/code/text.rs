@@ -205,7 +205,7 @@ impl<'a> Text<'a> {
             pairs.sort_unstable();
             pairs
         };
-        let mut pairs = if (self.len as usize) < ALONE {
+        let pairs = if (self.len as usize) < ALONE {
             look(units)
         } else {
             let half = units.partition_point(|unit| unit.start < self.len / 2);

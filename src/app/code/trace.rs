@@ -181,8 +181,13 @@ impl<'t, 'a> Tracer<'t, 'a> {
     }
 
     /// Whether the instruction calls a function that does not return.
-    fn ends(&mut self, insn: &Insn) -> bool {
-        let Op::Call(Callee::At(to)) = insn.op else {
+    pub fn ends(&mut self, insn: &Insn) -> bool {
+        let to = match insn.op {
+            Op::Call(Callee::At(to)) => Some(to),
+            Op::Call(Callee::Slot(slot)) => self.lifter.through(slot),
+            _ => None,
+        };
+        let Some(to) = to else {
             return false;
         };
         if let Some(ends) = self.endless.get(&to) {

@@ -4,10 +4,12 @@
 use super::ir::{Abi, At, Flow, Insn, Op, Reg, Stack, Value};
 use super::lift::Lifter;
 use super::text::{References, Unit};
+use crate::units::Arch;
 
 /// Entries of a table of jumps that are looked at.
 const TABLE_MAX: usize = 4096;
-/// Instructions between clearing a register and setting its low byte.
+/// Instructions between clearing a register and setting its low byte, or between naming
+/// a table and jumping through it.
 const NEAR: usize = 8;
 /// Times that the depth of the stack is carried along, for jumps that lead back.
 const ROUNDS: usize = 3;
@@ -22,10 +24,10 @@ pub struct Decoded {
     pub frame: Option<i32>,
     /// Jumps within: to which instruction, from which.
     jumps: Vec<(u32, u32)>,
-    /// Jumps to computed places.
+    /// Jumps to computed places out of tables: from which instruction, to which.
+    tables: Vec<(u32, u32)>,
+    /// Jumps to computed places, whose table was not found.
     computed: Vec<u32>,
-    /// Where tables of such jumps lead.
-    pub targets: Vec<u32>,
     /// Instructions that other units lead to or know the address of.
     pub entries: Vec<u32>,
 }
@@ -44,7 +46,7 @@ impl Decoded {
             frame: None,
             jumps: Vec::new(),
             computed: Vec::new(),
-            targets: Vec::new(),
+            tables: Vec::new(),
             entries: Vec::new(),
             insns,
         };
@@ -160,13 +162,13 @@ impl Decoded {
 
     /// Whether control can leave the unit, by a return or otherwise.
     pub fn can_end(&self) -> bool {
-        let leaves = |insn: &Insn| match insn.flow {
+        let leaves = |(index, insn): (usize, &Insn)| match insn.flow {
             Flow::Return | Flow::Tail(_) => true,
-            Flow::Indirect(_) | Flow::Table(_) => self.targets.is_empty(),
+            Flow::Indirect(_) | Flow::Table(_) => self.table_of(index).next().is_none(),
             Flow::Jump(to) | Flow::Branch(to) => to < self.unit.start || to >= self.unit.end,
             Flow::Next | Flow::Stop => false,
         };
-        self.open_end() || self.insns.iter().any(leaves)
+        self.open_end() || self.insns.iter().enumerate().any(leaves)
     }
 
     /// Whether control can leave at the end of the unit to what lies behind it. A call
@@ -198,31 +200,62 @@ impl Decoded {
                 tables.push(address);
             }
         }
-        if computed.is_empty() {
-            self.jumps.sort_unstable();
-            return;
-        }
-        tables.sort_unstable();
-        tables.dedup();
-        let mut targets = Vec::new();
-        for table in tables {
-            if !lifter.text.holds(table) {
-                self.table(lifter, table, &mut targets);
+        if !computed.is_empty() {
+            tables.sort_unstable();
+            tables.dedup();
+            let mut all = Vec::new();
+            for table in tables {
+                self.table(lifter, table, &mut all);
             }
-        }
-        targets.sort_unstable();
-        targets.dedup();
-        for jump in &computed {
-            self.jumps.extend(targets.iter().map(|to| (*to, *jump)));
+            for jump in computed {
+                let mut own = Vec::new();
+                if let Some(table) = self.near(jump) {
+                    self.table(lifter, table, &mut own);
+                }
+                let targets = if own.is_empty() { &all } else { &own };
+                if targets.is_empty() {
+                    self.computed.push(jump);
+                }
+                self.tables.extend(targets.iter().map(|to| (jump, *to)));
+            }
+            self.tables.sort_unstable();
+            self.tables.dedup();
+            self.jumps
+                .extend(self.tables.iter().map(|(jump, to)| (*to, *jump)));
         }
         self.jumps.sort_unstable();
         self.jumps.dedup();
-        self.computed = computed;
-        self.targets = targets;
+    }
+
+    /// The table that was named shortly before a computed jump.
+    fn near(&self, jump: u32) -> Option<u64> {
+        let jump = jump as usize;
+        if let Flow::Table(address) = self.insns[jump].flow {
+            return Some(address);
+        }
+        let before = self.insns[..jump].iter().rev().take(NEAR);
+        let mut before = before.take_while(|insn| insn.flow == Flow::Next);
+        before.find_map(|insn| match insn.op {
+            Op::Set(_, Value::Const(address)) => Some(address),
+            _ => None,
+        })
+    }
+
+    /// Where the table of a computed jump leads.
+    pub fn table_of(&self, jump: usize) -> impl Iterator<Item = usize> + '_ {
+        let jump = jump as u32;
+        let from = self.tables.partition_point(|it| it.0 < jump);
+        let own = self.tables[from..]
+            .iter()
+            .take_while(move |it| it.0 == jump);
+        own.map(|it| it.1 as usize)
     }
 
     /// Reads a table of jumps: distances from the table's start, or addresses.
     fn table(&self, lifter: &Lifter<'_, '_>, table: u64, targets: &mut Vec<u32>) {
+        if lifter.text.holds(table) && lifter.binary.arch == Arch::X86_64 {
+            return;
+        }
         let bytes = lifter.binary.at(table);
         let inside = |address: u64| {
             let at = lifter.text.place(address)?;
@@ -282,8 +315,13 @@ impl Decoded {
                         }
                     }
                     Flow::Indirect(_) | Flow::Table(_) => {
-                        for at in 0..self.targets.len() {
-                            self.carry(self.targets[at] as usize, next);
+                        let from = self.tables.partition_point(|it| (it.0 as usize) < index);
+                        for at in from..self.tables.len() {
+                            let (jump, to) = self.tables[at];
+                            if jump as usize != index {
+                                break;
+                            }
+                            self.carry(to as usize, next);
                         }
                     }
                     _ => {}

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::ir::{Abi, Callee, Flow, Op, Reg, Source, Value};
+use super::ir::{Abi, Callee, Flow, Insn, Op, Reg, Source, Value};
 use super::unit::Decoded;
 
 /// Steps that one address may be followed.
@@ -17,8 +17,15 @@ enum Loc {
 }
 
 /// Follows the address that the instruction at `index` puts into `reg`. Gives the
-/// instructions that call through it, or nothing if it gets out of sight.
-pub fn calls_through(decoded: &Decoded, abi: &Abi, index: usize, reg: Reg) -> Option<Vec<usize>> {
+/// instructions that call through it, or nothing if it gets out of sight. `ends` tells
+/// whether an instruction calls a function that does not return.
+pub fn calls_through(
+    decoded: &Decoded,
+    abi: &Abi,
+    index: usize,
+    reg: Reg,
+    mut ends: impl FnMut(&Insn) -> bool,
+) -> Option<Vec<usize>> {
     let mut seen = HashSet::new();
     let mut todo = Vec::new();
     let mut calls = Vec::new();
@@ -84,6 +91,9 @@ pub fn calls_through(decoded: &Decoded, abi: &Abi, index: usize, reg: Reg) -> Op
                 } else if within(abi.arguments, loc) {
                     return None;
                 }
+                if !through && ends(&insn) {
+                    continue;
+                }
                 stays = !within(abi.volatile, loc);
             }
             Op::StoreGlobal(..) | Op::Nothing => {}
@@ -105,14 +115,12 @@ pub fn calls_through(decoded: &Decoded, abi: &Abi, index: usize, reg: Reg) -> Op
                 calls.push(index);
                 continue;
             }
-            Flow::Indirect(_) | Flow::Table(_) if decoded.targets.is_empty() => {
-                if within(abi.arguments, loc) {
+            Flow::Indirect(_) | Flow::Table(_) => {
+                let next: Vec<usize> = decoded.table_of(index).collect();
+                if next.is_empty() && within(abi.arguments, loc) {
                     return None;
                 }
-                continue;
-            }
-            Flow::Indirect(_) | Flow::Table(_) => {
-                decoded.targets.iter().map(|to| *to as usize).collect()
+                next
             }
             Flow::Return if holds(abi.result) => return None,
             Flow::Tail(_) if within(abi.arguments, loc) => return None,
