@@ -72,9 +72,14 @@ pub struct Need {
 impl std::fmt::Display for Evidence {
     /// For people: `"/etc/mime.types" in .rodata at 0x1f00`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.section {
-            Some(section) => write!(f, "\"{}\" in {section} at {:#x}", self.what, self.offset),
-            None => write!(f, "\"{}\" at {:#x}", self.what, self.offset),
+        write!(f, "\"{}\"", self.what)?;
+        if let Some(section) = &self.section {
+            write!(f, " in {section}")?;
+        }
+        match self.offset {
+            // nothing that says so lies in a file's header: it is the file as a whole
+            0 => Ok(()),
+            offset => write!(f, " at {offset:#x}"),
         }
     }
 }

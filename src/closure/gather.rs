@@ -335,7 +335,7 @@ impl Gather<'_> {
                     if !libc.is_some_and(within) {
                         self.load_late(told::NAME_SERVICE, name, &caller, program)?;
                     }
-                    self.closure.name_service = Some(format!("{caller} calls {name}"));
+                    self.closure.name_service = Some((name, caller));
                 }
                 Loads::Unknown(what) if glibc || calls.contains(&"dlopen") => {
                     let all: Vec<&str> = callers.iter().map(|(_, who)| who.as_str()).collect();

@@ -48,8 +48,8 @@ pub struct Closure {
     pub missing: Vec<Missing>,
     /// Versions that a library of the root does not have.
     pub outdated: Vec<Outdated>,
-    /// Who asks glibc for names of users or machines, if somebody does.
-    pub name_service: Option<String>,
+    /// The function that asks glibc for names of users or machines, and who calls it.
+    pub name_service: Option<(&'static str, String)>,
     /// What the program loads at run time and is not there.
     pub absent: Vec<String>,
     /// What the program may load at run time and nothing shows.

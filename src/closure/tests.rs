@@ -309,10 +309,8 @@ fn what_the_c_library_loads_by_itself_comes_along() {
 
     let resolves = app(&["getaddrinfo"]);
     let closure = system.closure(&resolves);
-    assert_eq!(
-        closure.name_service.as_deref(),
-        Some("the app calls getaddrinfo")
-    );
+    let caller = Some(("getaddrinfo", "the app".to_owned()));
+    assert_eq!(closure.name_service, caller);
     assert_eq!(closure.libraries.len(), 2, "2.34 has the modules within");
     system.put(&format!("{TRIPLE}/libc.so.6"), &library("libc.so.6", &[]));
     system.put(

@@ -23,6 +23,7 @@ use crate::units::{Arch, Bytes};
 use super::build::shell_among;
 use super::estimate::{Estimate, Parts, estimate};
 use super::examine::{Examined, examine};
+use super::guest::Owner;
 use super::source::Taken;
 use super::verdict::Remark;
 use super::{PipelineError, guest, libraries};
@@ -232,7 +233,8 @@ impl Report {
             len: parts.init.0,
         };
         let mut tree = guest::tree(appliance, init, files, &self.payload)?;
-        match libraries::bring(&mut tree, appliance, shape) {
+        let owner = Owner { appliance, files };
+        match libraries::bring(&mut tree, &owner, shape, &mut self.payload) {
             Ok(brought) => {
                 self.closure = brought.libraries;
                 self.notes = brought.notes;

@@ -24,6 +24,7 @@ use crate::units::{Arch, Bytes, Lba, SECTOR};
 
 use super::examine::{Examined, examine};
 use super::filter::{Filter, Own};
+use super::guest::Owner;
 use super::label::Label;
 use super::memory::{self, Demand};
 use super::provenance::Provenance;
@@ -143,7 +144,7 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
     watcher.step(Step::Analyse);
     let files = files::collect(&appliance.files)?;
     let root = appliance.root.as_ref();
-    let examined = judge(appliance, kit, &files)?;
+    let mut examined = judge(appliance, kit, &files)?;
     let shell = examined.analysis.shape.shell().is_some()
         | shell_among(&files, appliance.allow_shell)?
         | root.is_some_and(|root| root.shell);
@@ -152,7 +153,12 @@ fn make(appliance: &Appliance, kit: &Kit, watcher: &dyn Watcher) -> Result<Built
 
     let init = Content::host(kit.init())?;
     let mut tree = guest::tree(appliance, init, &files, &examined.payload)?;
-    let brought = libraries::bring(&mut tree, appliance, &examined.analysis.shape)?;
+    let shape = &examined.analysis.shape;
+    let owner = Owner {
+        appliance,
+        files: &files,
+    };
+    let brought = libraries::bring(&mut tree, &owner, shape, &mut examined.payload)?;
     let own = Own {
         path: &appliance.app_guest_path(),
         calls: &examined.analysis.calls,

@@ -43,11 +43,7 @@ pub(super) fn examine(
         Some(arch) => fit::judge(config, arch, &analysis.calls.found, &analysis.needs),
         None => Vec::new(),
     };
-    let owner = Owner {
-        files,
-        root: appliance.root.as_ref(),
-        env: &appliance.env,
-    };
+    let owner = Owner { appliance, files };
     let leave = Leave {
         allow: allow(appliance),
         accept: &appliance.accept,

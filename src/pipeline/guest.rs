@@ -1,7 +1,7 @@
 //! What stands in the guest's root: init, its configuration, the app, the files
 //! that were asked for, and the few that programs expect everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ampoule_init::seccomp;
@@ -104,13 +104,15 @@ fn add_root(
     files: &[files::Entry],
 ) -> Result<(), PipelineError> {
     let app = appliance.app_guest_path();
-    let replaced = |path: &str| {
-        let same = |file: &files::Entry| file.guest == path && file.kind != files::Kind::Dir;
-        path == app || files.iter().any(same)
-    };
+    let replaced: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| file.kind != files::Kind::Dir)
+        .map(|file| file.guest.as_str())
+        .chain([app.as_str()])
+        .collect();
     for entry in &root.entries {
         let is_file = matches!(entry.kind, files::Kind::File { .. });
-        if replaced(&entry.guest) {
+        if replaced.contains(entry.guest.as_str()) {
             continue;
         }
         match ACCOUNTS
@@ -129,9 +131,8 @@ fn add_root(
 
 /// What the owner of the app brings.
 pub(super) struct Owner<'a> {
+    pub(super) appliance: &'a Appliance,
     pub(super) files: &'a [files::Entry],
-    pub(super) root: Option<&'a files::Root>,
-    pub(super) env: &'a BTreeMap<String, String>,
 }
 
 impl Brought for Owner<'_> {
@@ -142,11 +143,12 @@ impl Brought for Owner<'_> {
             let end = walk(root, path);
             end.is_ok_and(|end| end.node.is_some())
         };
-        self.files.iter().any(|entry| inside(&entry.guest)) || self.root.is_some_and(of_root)
+        self.files.iter().any(|entry| inside(&entry.guest))
+            || self.appliance.root.as_ref().is_some_and(of_root)
     }
 
     fn variable(&self, name: &str) -> bool {
-        self.env.contains_key(name)
+        self.appliance.env.contains_key(name)
     }
 }
 

@@ -6,17 +6,29 @@ use std::path::PathBuf;
 use crate::app::{Kind, Shape};
 use crate::closure::{self, Closure, ClosureError, HostRoot, Library, Over, Program};
 use crate::initramfs::{self, Content, Tree};
+use crate::need::{Confidence, Evidence, Need, NeedKind};
+use crate::payload::{self, Addition};
 use crate::root::{Node, Root};
-use crate::spec::Appliance;
 
 use super::PipelineError;
+use super::guest::{self, Owner};
+use super::source::head;
 
-/// glibc's choice of sources for names (nsswitch.conf(5)). Without it /etc/hosts comes
-/// after DNS, and `localhost` is asked of the network.
-const NAME_SERVICE: (&str, &str) = (
-    "/etc/nsswitch.conf",
-    "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-);
+/// Libraries that hold a peer's certificate against those of the public authorities.
+const TLS: &[&str] = &[
+    "libssl.so",
+    "libgnutls.so",
+    "libnss3.so",
+    "libmbedtls.so",
+    "libwolfssl.so",
+];
+
+/// OpenSSL's other library, which knows where it was configured to look.
+const CRYPTO: &str = "libcrypto.so";
+/// Bytes of it that are read; it has 5 MB.
+const CRYPTO_MAX: u64 = 32 << 20;
+/// What stands before that folder (crypto/info.c).
+const OPENSSLDIR: &[u8] = b"OPENSSLDIR: \"";
 
 /// What came in, and what should be known of it.
 #[derive(Debug, Default)]
@@ -29,17 +41,19 @@ pub(super) struct Brought {
 /// appliance names. What the tree has already goes before what is in that root.
 pub(super) fn bring(
     tree: &mut Tree,
-    appliance: &Appliance,
+    owner: &Owner<'_>,
     shape: &Shape,
+    payload: &mut Vec<Addition>,
 ) -> Result<Brought, PipelineError> {
+    let appliance = owner.appliance;
     if !is_dynamic(shape) {
         let note = |dir: &PathBuf| {
             let dir = dir.display();
             format!("the app is static: nothing of {dir} was needed")
         };
         return Ok(Brought {
-            libraries: Vec::new(),
             notes: appliance.libs.iter().map(note).collect(),
+            ..Brought::default()
         });
     }
     let open = |dir: &PathBuf| {
@@ -83,9 +97,12 @@ pub(super) fn bring(
             add(tree, &item.path, item.node)?;
         }
     }
-    let (path, text) = NAME_SERVICE;
-    if closure.name_service.is_some() && tree.get(path).is_none() {
-        tree.file(path, 0o644, Content::Bytes(text.into()))?;
+    let needs = needs(tree, &closure.libraries, closure.name_service)?;
+    for addition in payload::plan(&needs, owner) {
+        if payload.iter().all(|one| one.path != addition.path) {
+            guest::add(tree, std::slice::from_ref(&addition))?;
+            payload.push(addition);
+        }
     }
     let mut notes = closure.absent;
     // a root comes whole, with what is loaded by name
@@ -96,6 +113,70 @@ pub(super) fn bring(
         libraries: closure.libraries,
         notes,
     })
+}
+
+/// What the libraries need of the system around them, by what they are for.
+fn needs(
+    tree: &Tree,
+    libraries: &[Library],
+    name_service: Option<(&'static str, String)>,
+) -> Result<Vec<Need>, PipelineError> {
+    let need = |kind, what: String, file: String, offset| Need {
+        kind,
+        confidence: Confidence::Likely,
+        evidence: vec![Evidence {
+            section: Some(file),
+            offset,
+            what,
+        }],
+    };
+    let mut needs = Vec::new();
+    let named = |name: &str| {
+        libraries
+            .iter()
+            .find(|library| library.name.starts_with(name))
+    };
+    if let Some(library) = TLS.iter().find_map(|name| named(name)) {
+        let folder = match named(CRYPTO) {
+            Some(crypto) => openssl_folder(tree, crypto)?,
+            None => None,
+        };
+        let name = library.name.clone();
+        let (what, file, offset) = match folder {
+            Some((folder, file, offset)) => (format!("{folder}/cert.pem"), file, offset),
+            None => (name.clone(), name, 0),
+        };
+        needs.push(need(NeedKind::CaCertificates, what, file, offset));
+    }
+    let names = name_service
+        .map(|(call, caller)| need(NeedKind::NameServiceModules, call.to_owned(), caller, 0));
+    needs.extend(names);
+    Ok(needs)
+}
+
+/// The folder that OpenSSL was built to look for certificates in, with the file that
+/// says so and the place in it: what `openssl version -d` prints is a string there.
+fn openssl_folder(
+    tree: &Tree,
+    library: &Library,
+) -> Result<Option<(String, String, u64)>, PipelineError> {
+    let Some(initramfs::Node::File {
+        content: Content::Host { path, .. },
+        ..
+    }) = tree.get(&library.path)
+    else {
+        return Ok(None);
+    };
+    let bytes = head(path, CRYPTO_MAX)?;
+    let Some(at) = memchr::memmem::find(&bytes, OPENSSLDIR) else {
+        return Ok(None);
+    };
+    let at = at + OPENSSLDIR.len();
+    let folder = bytes[at..].split(|octet| *octet == b'"').next();
+    let folder = folder.and_then(|folder| std::str::from_utf8(folder).ok());
+    let folder = folder.filter(|folder| folder.starts_with('/'));
+    // usize is at most 64 bits wide on every host
+    Ok(folder.map(|folder| (folder.to_owned(), library.name.clone(), at as u64)))
 }
 
 fn is_dynamic(shape: &Shape) -> bool {

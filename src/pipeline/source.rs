@@ -1,7 +1,7 @@
 //! What is built from: settings become an appliance, and the root that they name, a
 //! directory or a container image, becomes entries of the guest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -197,7 +197,6 @@ impl Finder<'_> {
             let inside = match text.contains('/') {
                 true if text.starts_with('/') => self.at(text),
                 true => None,
-                false if app.exists() => None,
                 false => self.program(text),
             };
             return match inside {
@@ -262,20 +261,16 @@ fn sift(rootfs: &mut Rootfs, allow_shell: bool) -> Result<Root, PipelineError> {
     let told = told.filter(|(path, _)| value::free_path(path).is_ok());
     out.extend(told.map(|(path, why)| (path.clone(), (*why).to_owned())));
 
-    let mut gone: Vec<(String, Option<String>)> = Vec::new();
+    let mut gone: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut looked: BTreeMap<PathBuf, bool> = BTreeMap::new();
     for (path, node) in rootfs.tree.iter() {
-        let above = |(gone, _): &(String, Option<String>)| {
-            path.strip_prefix(gone.as_str())
-                .is_some_and(|rest| rest.starts_with('/'))
-        };
         let below_taken = value::free_path(path).is_err();
         if below_taken {
             let told = !matches!(node, Node::Dir) && path != RESOLV_CONF;
-            gone.push((path.to_owned(), told.then(|| TAKEN.to_owned())));
+            gone.insert(path.to_owned(), told.then(|| TAKEN.to_owned()));
             continue;
         }
-        if gone.iter().any(above) {
+        if ancestors(path).any(|above| gone.contains_key(above)) {
             continue;
         }
         let program = match node {
@@ -284,7 +279,7 @@ fn sift(rootfs: &mut Rootfs, allow_shell: bool) -> Result<Root, PipelineError> {
             Node::Dir => false,
         };
         if let Some(trade) = rootfs::trade(path, program) {
-            gone.push((path.to_owned(), Some(trade.to_owned())));
+            gone.insert(path.to_owned(), Some(trade.to_owned()));
         } else if let Node::File {
             host: Some(host),
             len,
@@ -294,26 +289,23 @@ fn sift(rootfs: &mut Rootfs, allow_shell: bool) -> Result<Root, PipelineError> {
             if *executable && is_shell(host, path, &mut looked)? {
                 root.shell |= allow_shell;
                 if !allow_shell {
-                    gone.push((path.to_owned(), Some(SHELL.to_owned())));
+                    gone.insert(path.to_owned(), Some(SHELL.to_owned()));
                 }
             } else if *len == 0 && path == HOSTS {
                 // as runtimes leave it, who mount their own over it
-                gone.push((path.to_owned(), None));
+                gone.insert(path.to_owned(), None);
             }
         }
     }
-    let mut removed = BTreeSet::new();
-    for (path, why) in gone {
-        rootfs.tree.remove(&path);
-        out.extend(why.map(|why| (path.clone(), why)));
-        removed.insert(path);
+    for path in gone.keys() {
+        rootfs.tree.remove(path);
     }
-    for (path, target) in dangling(rootfs, &removed) {
+    for (path, why) in dangling(rootfs, &gone) {
         rootfs.tree.remove(&path);
-        let why = out.get(&target).map_or(TAKEN, String::as_str);
-        // `sh` for `busybox`: the app may be asked for by this name
-        out.insert(path, why.to_owned());
+        out.insert(path, why);
     }
+    let told = gone.into_iter();
+    out.extend(told.filter_map(|(path, why)| Some((path, why?))));
     let left_out = out.into_iter();
     root.left_out = left_out
         .map(|(path, reason)| LeftOut { path, reason })
@@ -339,18 +331,29 @@ fn is_shell(
     Ok(shell)
 }
 
-/// Links that lead to what was removed, each with that path.
-fn dangling(rootfs: &Rootfs, removed: &BTreeSet<String>) -> Vec<(String, String)> {
+/// Links that lead to what is gone, each with the reason for that.
+fn dangling(rootfs: &Rootfs, gone: &BTreeMap<String, Option<String>>) -> Vec<(String, String)> {
     let links = rootfs.tree.iter().filter_map(|(path, node)| {
         let Node::Link { .. } = node else {
             return None;
         };
         let end = rootfs.tree.walk(path);
-        let leads = end.node.is_none() && removed.contains(&end.path);
-        let stays = value::free_path(&end.path).is_err();
-        (leads && !stays).then(|| (path.to_owned(), end.path))
+        // a link to a place of init's leads to init's file
+        if end.node.is_some() || value::free_path(&end.path).is_err() {
+            return None;
+        }
+        let why = [end.path.as_str()].into_iter().chain(ancestors(&end.path));
+        let why = why.filter_map(|above| gone.get(above)?.clone()).next()?;
+        Some((path.to_owned(), why))
     });
     links.collect()
+}
+
+/// The directories above `path`, the nearest first, without the root.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.rmatch_indices('/')
+        .map(|(at, _)| &path[..at])
+        .filter(|above| !above.is_empty())
 }
 
 /// What the owner of the image should know.

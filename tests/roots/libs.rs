@@ -14,6 +14,11 @@ fn a_program_of_this_system_runs_with_its_libraries() {
     for library in ["libcrypto.so.3", "libc.so.6"] {
         assert!(names.iter().any(|name| name == library), "{names:?}");
     }
+    // who speaks TLS asks for certificates, wherever its library was built to look
+    let image = shop.inspect();
+    let link = entry(&image, "/usr/lib/ssl/cert.pem").expect("Debian's OpenSSL looks there");
+    assert_eq!(link["target"], "/etc/ssl/certs/ca-certificates.crt");
+    assert!(entry(&image, "/etc/ssl/certs/ca-certificates.crt").is_some());
     let run = shop.ampoule(&["run", "image.img", "--firmware", "direct"]);
     assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
     assert!(run.out.contains("OpenSSL 3."), "{}", run.out);
