@@ -1,7 +1,8 @@
 //! What the app is, and whether it can run in an image.
 //!
 //! [`inspect`] tells a file's [`Shape`] from its bytes, [`admit`] judges it, and
-//! [`examine`] does both for a file on this machine, reading no more than it must.
+//! [`analyse`] tells all else. [`screen`] looks at a file's headers alone, [`load`]
+//! takes all of it into memory.
 
 mod analysis;
 pub mod binary;
@@ -191,42 +192,33 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, Damage> {
     look(&bytes, Depth::Whole)
 }
 
-/// Reads the file at `path` as an app and judges it, in little memory.
+/// Tells what the file of these bytes is from its headers alone: all but whether a
+/// shell is in it.
 ///
 /// # Errors
-/// [`AppError`] in one line with the remedy.
-pub fn examine(path: &Path, allow: &Allow) -> Result<Shape, AppError> {
-    let shape = read(path)?;
-    judge(path, &shape, allow)?;
-    Ok(shape)
+/// As for [`inspect`].
+pub fn glance(bytes: &[u8]) -> Result<Shape, Damage> {
+    look(&bytes, Depth::Headers)
 }
 
 /// Judges the file at `path` by its headers, and gives the architecture that an
-/// image for it has. [`examine`] still has the last word.
+/// image for it has. What is in it still has the last word.
 ///
 /// # Errors
 /// [`AppError`] in one line with the remedy.
 pub fn screen(path: &Path, allow: &Allow) -> Result<Arch, AppError> {
-    let shape = open(path, Depth::Headers)?;
-    judge(path, &shape, allow)?;
+    let mut shape = look(&regular(path)?, Depth::Headers).map_err(|damage| AppError::Damaged {
+        path: path.to_owned(),
+        damage,
+    })?;
+    shape.named(&file_name(path));
+    admit(&shape, &file_name(path), allow).map_err(|refusal| AppError::Refused {
+        path: path.to_owned(),
+        reason: refusal.reason,
+    })?;
     shape
         .arch()
         .ok_or_else(|| AppError::Special(path.to_owned()))
-}
-
-fn judge(path: &Path, shape: &Shape, allow: &Allow) -> Result<(), AppError> {
-    admit(shape, &file_name(path), allow).map_err(|refusal| AppError::Refused {
-        path: path.to_owned(),
-        reason: refusal.reason,
-    })
-}
-
-/// Tells what the file at `path` is, in little memory.
-///
-/// # Errors
-/// [`AppError`] when it cannot be read or contradicts itself.
-pub fn read(path: &Path) -> Result<Shape, AppError> {
-    open(path, Depth::Whole)
 }
 
 /// The shell that the file at `path` is, or brings, where it is to stand as `guest` in
@@ -301,16 +293,6 @@ fn regular(path: &Path) -> Result<File, AppError> {
         return Err(AppError::Special(path.to_owned()));
     }
     File::open(path).map_err(refused)
-}
-
-fn open(path: &Path, depth: Depth) -> Result<Shape, AppError> {
-    let file = regular(path)?;
-    let mut shape = look(&file, depth).map_err(|damage| AppError::Damaged {
-        path: path.to_owned(),
-        damage,
-    })?;
-    shape.named(&file_name(path));
-    Ok(shape)
 }
 
 fn file_name(path: &Path) -> String {

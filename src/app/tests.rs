@@ -268,7 +268,7 @@ fn a_file_is_read_as_its_bytes_are() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app");
     fs::write(&path, Sample::default().bytes()).unwrap();
-    assert_eq!(read(&path).unwrap(), shape(&Sample::default()));
+    assert_eq!(load(&path).unwrap(), Sample::default().bytes());
     let arch = screen(&path, &Allow::default()).unwrap();
     assert_eq!(arch, Arch::X86_64);
     fs::write(&path, Sample::dynamic().bytes()).unwrap();
@@ -276,13 +276,16 @@ fn a_file_is_read_as_its_bytes_are() {
         screen(&path, &Allow::default()),
         Err(AppError::Refused { .. })
     ));
-    assert!(matches!(read(dir.path()), Err(AppError::Directory(_))));
+    assert!(matches!(load(dir.path()), Err(AppError::Directory(_))));
     assert!(matches!(
-        read(&dir.path().join("no")),
+        load(&dir.path().join("no")),
         Err(AppError::Missing(_))
     ));
     assert!(matches!(
-        read(Path::new("/dev/null")),
+        load(Path::new("/dev/null")),
         Err(AppError::Special(_))
     ));
+    // a hole of 4 GiB takes no room on a disk
+    fs::File::create(&path).unwrap().set_len(1 << 32).unwrap();
+    assert!(matches!(load(&path), Err(AppError::TooLong { .. })));
 }

@@ -155,7 +155,7 @@ pub fn analyze(appliance: &Appliance) -> Result<Report, PipelineError> {
         ..Report::default()
     };
     // a file of no architecture of ours is held against no kernel
-    let arch = match app::inspect(&bytes) {
+    let arch = match app::glance(&bytes) {
         Ok(shape) => shape.arch(),
         Err(damage) => return Ok(report.refused(damage.to_string())),
     };
