@@ -212,7 +212,7 @@ pub(super) mod tests {
             check_init(&large)
                 .unwrap_err()
                 .to_string()
-                .contains("65537 bytes")
+                .contains(&format!("{} bytes", INIT_LIMIT + 1))
         );
     }
 }
