@@ -158,11 +158,19 @@ fn a_shell_in_code_of_aarch64() {
 
 #[test]
 fn a_shell_as_a_string_of_rust() {
-    let mut content = lea(RAX, 0, 0x40);
-    content.resize(0x40, 0);
-    content.extend(b"/bin/sh/next");
-    content.extend(RUST);
-    assert_eq!(sure(&content, &shell()), Some(Confidence::Likely));
+    let with = |option: &[u8]| {
+        let mut content = lea(RAX, 0, 0x40);
+        content.extend(lea(RSI, 7, 0x50));
+        content.resize(0x40, 0);
+        content.extend(b"/bin/sh/next");
+        content.resize(0x50, 0);
+        content.extend(option);
+        content.extend(RUST);
+        sure(&content, &shell())
+    };
+    assert_eq!(with(b"-cbehind"), Some(Confidence::Likely));
+    // there to be read, to see which C library it is linked with
+    assert_eq!(with(b"-xbehind"), Some(Confidence::Possible));
 }
 
 #[test]

@@ -154,26 +154,27 @@ fn started(
         };
         // another string may end in this one: whose address is taken is all that counts
         let of_c = ends(binary, *place, SHELL.len());
-        let told = if of_c {
+        let option: &[u8] = if of_c { b"-c\0" } else { b"-c" };
+        let gives = gives_command(binary, sites, site.at, option);
+        let confidence = match (of_c, gives) {
             // symbols tell it better, by who calls
-            !named && gives_command(binary, sites, site.at)
-        } else {
-            language == Some("Rust")
+            (true, true) if !named => confidence,
+            (false, true) if language == Some("Rust") => Likely,
+            // some only read it, to see which C library the system has
+            (false, false) if language == Some("Rust") => Possible,
+            _ => continue,
         };
-        if told {
-            let confidence = if of_c { confidence } else { Likely };
-            let what = match (of_c, binary.offset_of(site.at)) {
-                (true, Some(at)) => format!("{SHELL}, used with -c at {at:#x}"),
-                (_, at) => format!("{SHELL}, used at {:#x}", at.unwrap_or_default()),
-            };
-            found.add(shell(), confidence, binary.evidence(*place, what));
-        }
+        let at = binary.offset_of(site.at).unwrap_or_default();
+        let with = if gives { "with -c " } else { "" };
+        let what = format!("{SHELL}, used {with}at {at:#x}");
+        found.add(shell(), confidence, binary.evidence(*place, what));
     }
 }
 
-/// Whether code near `site` takes the address of the string `-c`.
-fn gives_command(binary: &Binary<'_>, sites: &Sites<'_, '_>, site: u64) -> bool {
-    let is_option = |address: u64| binary.at(address).starts_with(b"-c\0");
+/// Whether code near `site` takes the address of `option`, the one that makes a shell
+/// run a command.
+fn gives_command(binary: &Binary<'_>, sites: &Sites<'_, '_>, site: u64, option: &[u8]) -> bool {
+    let is_option = |address: u64| binary.at(address).starts_with(option);
     // a compiler may put the addresses of constant arguments into a table
     let leads = |address: u64| is_option(address) || binary.word(address).is_some_and(is_option);
     let (from, code) = sites.around(site, NEAR);

@@ -68,8 +68,12 @@ impl<'b, 'a> Sites<'b, 'a> {
     /// Where any of `targets`, which are sorted, is called or jumped to.
     pub fn calls(&self, targets: &[u64]) -> Vec<Site> {
         let mut sites = Vec::new();
+        let (Some(first), Some(last)) = (targets.first(), targets.last()) else {
+            return sites;
+        };
         let mut take = |at: u64, target: u64| {
-            if sites.len() < SITES_MAX && targets.binary_search(&target).is_ok() {
+            let known = target >= *first && target <= *last && sites.len() < SITES_MAX;
+            if known && targets.binary_search(&target).is_ok() {
                 sites.push(Site { at, target });
             }
         };
@@ -85,9 +89,11 @@ impl<'b, 'a> Sites<'b, 'a> {
                     }
                 }
                 Arch::Aarch64 => {
-                    for (site, word) in words(*base, code) {
+                    for (number, bytes) in code.chunks_exact(4).enumerate() {
+                        let word = instruction(bytes);
                         // bl and b
                         if matches!(word >> 26, 0b10_0101 | 0b00_0101) {
+                            let site = base.wrapping_add(number as u64 * 4);
                             let disp = i64::from((word << 6) as i32 >> 6) * 4;
                             take(site, site.wrapping_add_signed(disp));
                         }
@@ -101,14 +107,15 @@ impl<'b, 'a> Sites<'b, 'a> {
     /// Where the address of any of `targets`, which are sorted, is taken.
     pub fn references(&self, targets: &[u64]) -> Vec<Site> {
         let mut sites = Vec::new();
+        let (Some(first), Some(last)) = (targets.first(), targets.last()) else {
+            return sites;
+        };
         let mut take = |at: u64, target: u64| {
-            if sites.len() < SITES_MAX && targets.binary_search(&target).is_ok() {
+            let known = target >= *first && target <= *last && sites.len() < SITES_MAX;
+            if known && targets.binary_search(&target).is_ok() {
                 sites.push(Site { at, target });
             }
         };
-        if targets.is_empty() {
-            return sites;
-        }
         for (base, code) in &self.pieces {
             match self.binary.arch {
                 Arch::X86_64 => {
@@ -129,19 +136,18 @@ impl<'b, 'a> Sites<'b, 'a> {
                     }
                 }
                 Arch::Aarch64 => {
-                    for (site, page) in words(*base, code) {
+                    for (number, bytes) in code.chunks_exact(4).enumerate() {
+                        let page = instruction(bytes);
                         if page & 0x9f00_0000 != 0x9000_0000 {
                             continue;
                         }
+                        let site = base.wrapping_add(number as u64 * 4);
                         let (register, address) = adrp(site, page);
-                        let after = targets.partition_point(|target| *target < address);
-                        let near = targets.get(after);
-                        if near.is_none_or(|target| *target - address >= 4096) {
+                        if address > *last || address.saturating_add(4096) <= *first {
                             continue;
                         }
-                        let from = usize::try_from(site - base).unwrap_or(usize::MAX);
-                        let rest = code.get(from.saturating_add(4)..).unwrap_or_default();
-                        for (at, add) in words(site + 4, rest).take(8) {
+                        let rest = code.get(number * 4 + 4..).unwrap_or_default();
+                        for (at, add) in words(site.wrapping_add(4), rest).take(8) {
                             if let Some((_, from, low)) = add_immediate(add) {
                                 if from == register {
                                     take(at, address.wrapping_add(low));
@@ -241,6 +247,10 @@ fn step(instruction: &Instruction, infos: &mut InstructionInfoFactory, held: &mu
         (full >= Register::RAX && full <= Register::R15)
             .then(|| full as usize - Register::RAX as usize)
     };
+    let copied = (instruction.op_count() > 1 && instruction.op1_kind() == OpKind::Register)
+        .then(|| number(instruction.op1_register()))
+        .flatten()
+        .and_then(|from| held.registers[from]);
     for used in infos.info(instruction).used_registers() {
         let writes = matches!(
             used.access(),
@@ -276,6 +286,7 @@ fn step(instruction: &Instruction, infos: &mut InstructionInfoFactory, held: &mu
             Some(instruction.ip_rel_memory_address())
         }
         Mnemonic::Mov if immediate => Some(instruction.immediate(1)),
+        Mnemonic::Mov => copied,
         Mnemonic::Xor
             if matches!(instruction.code(), Code::Xor_r32_rm32 | Code::Xor_rm32_r32)
                 && instruction.op1_kind() == OpKind::Register
@@ -314,9 +325,17 @@ fn step_aarch64(at: u64, word: u32, held: &mut Held) {
     } else if word & 0x7f80_03e0 == 0x3200_03e0 {
         // orr with the zero register
         put(field(word, 0), bitmask(word));
+    } else if word & 0xffe0_ffe0 == 0xaa00_03e0 {
+        // mov, which is orr of the zero register and another
+        let copied = value(held, field(word, 16));
+        if let Some(slot) = held.registers.get_mut(field(word, 0)) {
+            *slot = copied;
+        }
     } else if word >> 26 == 0b10_0101 || word & 0xffff_fc1f == 0xd63f_0000 {
         // bl and blr
         *held = Held::default();
+    } else if (word >> 26) & 7 == 0b101 {
+        // branches, and what the system is told: none writes a register here
     } else if word & 0xffc0_0000 == 0xf900_0000 || word & 0xffe0_0c00 == 0xf800_0000 {
         // str and stur
         held.stored = value(held, field(word, 0)).or(held.stored);
@@ -387,9 +406,81 @@ fn relative(site: u64, len: u64, disp: i32) -> u64 {
 
 /// The words of aarch64 code with their addresses.
 fn words(base: u64, code: &[u8]) -> impl Iterator<Item = (u64, u32)> + '_ {
-    let words = code.chunks_exact(4);
-    words.zip((base..).step_by(4)).map(|(bytes, at)| {
-        let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        (at, u32::from_le_bytes(bytes))
-    })
+    let words = code.chunks_exact(4).map(instruction);
+    (base..).step_by(4).zip(words)
+}
+
+/// One instruction of aarch64, which has four bytes.
+fn instruction(bytes: &[u8]) -> u32 {
+    bytes.try_into().map_or(0, u32::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::binary::Segment;
+
+    fn held(arch: Arch, code: &[u8]) -> Held {
+        let len = code.len() as u64;
+        let binary = Binary {
+            bytes: code,
+            arch,
+            entry: 0x1000,
+            segments: vec![Segment {
+                address: 0x1000,
+                offset: 0,
+                len,
+                memory: len,
+                writable: false,
+                executable: true,
+            }],
+            sections: Vec::new(),
+            symbols: Vec::new(),
+        };
+        Sites::of(&binary).held(0x1000, 0x1000 + len)
+    }
+
+    #[test]
+    fn constants_are_followed_through_registers_and_into_memory() {
+        // mov ecx, 2; mov rdi, rcx; lea rsi, [rip + 16]; mov qword [rax + 8], 7233
+        let x86_64 = [
+            0xb9, 2, 0, 0, 0, 0x48, 0x89, 0xcf, 0x48, 0x8d, 0x35, 16, 0, 0, 0, 0x48, 0xc7, 0x40, 8,
+            0x41, 0x1c, 0, 0,
+        ];
+        let told = held(Arch::X86_64, &x86_64);
+        assert_eq!(told.registers[7], Some(2));
+        assert_eq!(told.registers[6], Some(0x100f + 16));
+        assert_eq!(told.stored, Some(7233));
+        // orr x6, xzr, #2; mov x3, x6; b.ne; movz x1, #7233; str x1, [x0, #8]
+        let aarch64 = [
+            0xb27f_03e6_u32,
+            0xaa06_03e3,
+            0x5400_0041,
+            0xd283_8821,
+            0xf900_0401,
+        ];
+        let code: Vec<u8> = aarch64.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let told = held(Arch::Aarch64, &code);
+        assert_eq!(told.registers[3], Some(2));
+        assert_eq!(told.registers[1], Some(7233));
+        assert_eq!(told.stored, Some(7233));
+    }
+
+    #[test]
+    fn what_is_written_over_or_called_past_is_forgotten() {
+        // mov edi, 7; pop rdi
+        assert_eq!(
+            held(Arch::X86_64, &[0xbf, 7, 0, 0, 0, 0x5f]).registers[7],
+            None
+        );
+        // mov edi, 7; call
+        let call = [0xbf, 7, 0, 0, 0, 0xe8, 0, 0, 0, 0];
+        assert_eq!(held(Arch::X86_64, &call).registers[7], None);
+        // movz x0, #7; bl
+        let code: Vec<u8> = [0xd280_00e0_u32, 0x9400_0000]
+            .iter()
+            .flat_map(|it| it.to_le_bytes())
+            .collect();
+        assert_eq!(held(Arch::Aarch64, &code).registers[0], None);
+    }
 }
