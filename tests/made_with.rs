@@ -186,3 +186,14 @@ fn facts_of_the_file() {
     let go = analysed(b"\xff Go build ID: \"a/b/c/d\"\n \xff").facts;
     assert_eq!(go.go_build_id.as_deref(), Some("a/b/c/d"));
 }
+
+#[test]
+fn a_program_for_another_system_has_no_calls_of_linux() {
+    let sample = Sample {
+        os: object::elf::ELFOSABI_FREEBSD,
+        ..Sample::default()
+    };
+    let analysis = analyse(&sample.bytes()).unwrap();
+    assert!(analysis.calls.found.is_empty());
+    assert!(analysis.needs.is_empty());
+}

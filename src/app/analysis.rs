@@ -58,6 +58,10 @@ pub fn analyse(bytes: &[u8]) -> Result<Analysis, Damage> {
         let traces = SEARCH.run(&binary);
         analysis.facts = facts::facts(&binary);
         analysis.make = make::make(&binary, &traces);
+        if analysis.shape.is_foreign() {
+            // its calls have other numbers, and its needs are met by another system
+            return Ok(analysis);
+        }
         analysis.calls = code::calls(&binary);
         (analysis.needs, analysis.listens) =
             needs::needs(&binary, &traces, &analysis.make, &analysis.calls);

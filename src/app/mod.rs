@@ -65,6 +65,18 @@ impl Shape {
         }
     }
 
+    /// Whether it is a program for Linux, however it is linked.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        matches!(&self.kind, Kind::Elf(elf) if elf.is_program())
+    }
+
+    /// Whether it is for another system than Linux.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(&self.kind, Kind::Elf(elf) if elf.foreign_os.is_some())
+    }
+
     /// What packed the app.
     #[must_use]
     pub fn packed(&self) -> Option<Packed> {

@@ -40,15 +40,20 @@ pub(super) fn examine(
     let mut analysis = app::analyse(bytes)?;
     analysis.shape.named(&file_name);
     let fit = match analysis.shape.arch() {
-        Some(arch) => fit::judge(config, arch, &analysis.calls.found, &analysis.needs),
-        None => Vec::new(),
+        Some(arch) if analysis.shape.is_program() => {
+            fit::judge(config, arch, &analysis.calls.found, &analysis.needs)
+        }
+        _ => Vec::new(),
     };
     let owner = Owner { appliance, files };
     let leave = Leave {
         allow: allow(appliance),
         accept: &appliance.accept,
     };
-    let payload = payload::plan(&analysis.needs, &owner);
+    let payload = match analysis.shape.is_program() {
+        true => payload::plan(&analysis.needs, &owner),
+        false => Vec::new(),
+    };
     let there = |path: &str| owner.file(path);
     let verdict = verdict::judge(&analysis, &file_name, &fit, &leave, &there);
     Ok(Examined {

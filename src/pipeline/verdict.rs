@@ -79,11 +79,14 @@ pub(super) fn judge(
         // which of its programs runs, and what that one needs, is decided at run time
         multi_call: analysis.shape.shell().is_some(),
     };
-    judged.programs(&analysis.needs, brought);
-    judged.kernel(fit);
-    judged.places(&analysis.needs, brought);
-    judged.name_service(analysis);
-    judged.reach(analysis);
+    // what a library or an object file asks for depends on who uses it
+    if analysis.shape.is_program() {
+        judged.programs(&analysis.needs, brought);
+        judged.kernel(fit);
+        judged.places(&analysis.needs, brought);
+        judged.name_service(analysis);
+        judged.reach(analysis);
+    }
     let mut verdict = judged.verdict;
     let used: BTreeSet<&String> = verdict.accepted.iter().collect();
     let idle = leave.accept.iter().filter(|name| !used.contains(name));

@@ -155,6 +155,17 @@ fn writing_to_the_root_is_warned_of_and_to_tmp_is_not() {
 }
 
 #[test]
+fn a_library_is_refused_for_what_it_is_alone() {
+    let mut analysis = analysis(vec![program("/bin/sh", Confidence::Certain)], vec![]);
+    if let Kind::Elf(elf) = &mut analysis.shape.kind {
+        elf.kind = ElfKind::Library("it has a SONAME".to_owned());
+    }
+    let told = verdict(&analysis, &[finding(Level::Error)], &[], &[]);
+    assert_eq!((told.reasons.len(), told.warnings.len()), (1, 0));
+    assert!(told.reasons[0].what.contains("shared library"));
+}
+
+#[test]
 fn a_glibc_that_may_load_its_name_service_is_warned_of() {
     let warnings = |version: Option<&str>| {
         let need = need(NeedKind::NameServiceModules, Confidence::Likely);
