@@ -159,3 +159,39 @@ fn layers_cut_anywhere_are_errors_and_leave_nothing() {
     assert!(stopped.is_err());
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
+
+/// Changes single bytes all over a layer and an index: errors are fine, panics are bugs.
+#[test]
+fn no_changed_byte_makes_the_reader_panic() {
+    let whole = archive(&[
+        (LINK, "lib", "usr/lib"),
+        (FILE, "lib/a", "content"),
+        (HARD, "b", "lib/a"),
+        (FILE, ".wh.a", ""),
+    ]);
+    let maker = Maker::new().packed(&whole, &whole);
+    maker.index(&[maker.manifest()]);
+    let path = maker.dir.path().join("index.json");
+    let index = fs::read(&path).unwrap();
+    for at in 0..index.len() {
+        let mut changed = index.clone();
+        changed[at] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let _ = maker.open_with(&Limits::default());
+    }
+    for at in (0..whole.len() - 1024).step_by(7) {
+        for value in [0, b'7', 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = value;
+            // the header's own sum, as whoever wants to harm would write it
+            let block = at / 512 * 512;
+            let mut header = Header::new_ustar();
+            header
+                .as_mut_bytes()
+                .copy_from_slice(&changed[block..block + 512]);
+            header.set_cksum();
+            changed[block..block + 512].copy_from_slice(header.as_bytes());
+            let _ = Maker::new().packed(&changed, &changed).open();
+        }
+    }
+}
