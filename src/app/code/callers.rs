@@ -54,25 +54,33 @@ impl Tracer<'_, '_> {
                         None => traced.unknown(insn.at, Reason::Memory),
                     }
                 } else if let Some(reg) = self.takes(&insn, at) {
-                    let sites = reg.and_then(|reg| {
+                    let uses = reg.and_then(|reg| {
                         calls_through(&caller, &abi, index, reg, |insn| self.ends(insn))
                     });
-                    let Some(sites) = sites else {
+                    let Some(uses) = uses else {
                         traced.unknown(insn.at, Reason::Pointer);
                         continue;
                     };
-                    for index in sites {
+                    for index in uses.calls {
                         let called = matches!(caller.insns[index].op, Op::Call(_));
                         let pushed = if called { abi.pushed } else { 0 };
                         let depth = caller.depth(index).map(|it| it.wrapping_sub(pushed));
                         match moved(inner, depth) {
                             Some(loc) => next(Query {
-                                unit,
                                 index,
-                                loc,
-                                ..query(inner)
+                                ..query(loc)
                             }),
                             None => traced.unknown(caller.insns[index].at, Reason::Memory),
+                        }
+                    }
+                    for index in uses.handed {
+                        match inner {
+                            // a function that is handed over with a pointer gets that
+                            Loc::Behind(reg, by) if reg == abi.first => next(Query {
+                                index,
+                                ..query(Loc::Behind(abi.second, by))
+                            }),
+                            _ => traced.unknown(caller.insns[index].at, Reason::Pointer),
                         }
                     }
                 }

@@ -168,6 +168,10 @@ pub struct Abi {
     pub volatile: u32,
     /// The registers that entering the kernel changes, one a bit.
     pub kernel: u32,
+    /// The registers that hold the first and the second argument of a call.
+    pub first: Reg,
+    /// See [`Abi::first`].
+    pub second: Reg,
     /// The registers that hold arguments of a call, one a bit.
     pub arguments: u32,
     /// Bytes that a call puts on the stack.

@@ -172,6 +172,22 @@ impl<'t, 'a> Lifter<'t, 'a> {
             .flatten()
     }
 
+    /// Finds what in `unit` reads, writes or names one of the addresses in `wanted`, which
+    /// is sorted. Tells from where, and which.
+    pub fn touches(&self, unit: Unit, wanted: &[u64], see: impl FnMut(At, u64)) {
+        let bytes = self.text.bytes(unit.start, unit.end);
+        match self.binary.arch {
+            Arch::X86_64 => x86::scan::touches(bytes, unit.start, self.text.base, wanted, see),
+            Arch::Aarch64 => arm::scan::touches(bytes, unit.start, self.text.base, wanted, see),
+        }
+    }
+
+    /// Whether an address that is put into a register is followed to what is read and
+    /// written there.
+    pub fn folds(&self) -> bool {
+        self.binary.arch == Arch::Aarch64
+    }
+
     /// The function whose address the loader puts at `slot`.
     pub fn through(&self, slot: u64) -> Option<At> {
         let address = self.slots.get(slot).or_else(|| self.binary.word(slot))?;

@@ -5,6 +5,7 @@ mod arm;
 mod callers;
 mod frames;
 pub mod functions;
+mod globals;
 mod ir;
 mod lift;
 mod pclntab;
@@ -34,6 +35,9 @@ use trace::{Traced, Tracer};
 /// Numbers from here on are no calls on any architecture: the kernel says ENOSYS.
 const NUMBERS_END: u32 = 1024;
 
+/// Times that places in memory are looked for, each time those that the last one found.
+const ROUNDS_MAX: usize = 6;
+
 /// The system calls of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calls {
@@ -60,9 +64,16 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
     let words = text.words(binary);
     let units = text::cut(&lifter, &units, &mut references, &words);
     let mut tracer = Tracer::new(&lifter, &units, &references, &words);
+    let entries = lifter.entries();
     let mut traced = Traced::default();
-    for at in lifter.entries() {
-        tracer.entry(at, &mut traced);
+    for _ in 0..ROUNDS_MAX {
+        traced = Traced::default();
+        for at in &entries {
+            tracer.entry(*at, &mut traced);
+        }
+        if !tracer.look() {
+            break;
+        }
     }
     let mut calls = Calls::default();
     let place = |at: ir::At, what: &str| {

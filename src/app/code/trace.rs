@@ -80,7 +80,7 @@ pub struct Traced {
 }
 
 impl Traced {
-    fn number(&mut self, query: &Query, number: u64, at: At) {
+    pub fn number(&mut self, query: &Query, number: u64, at: At) {
         let number = number.wrapping_add_signed(query.add);
         let number = if query.low { number & 0xff } else { number } as u32;
         let place = self.numbers.entry(number).or_insert(at);
@@ -97,6 +97,9 @@ pub struct Tracer<'t, 'a> {
     pub units: &'t [Unit],
     pub references: &'t References,
     pub words: &'t References,
+    /// Who touches a place in memory that a number is read from; nothing for one that
+    /// was not yet looked for.
+    pub touched: BTreeMap<u64, Option<Vec<At>>>,
     decoded: HashMap<usize, Rc<Decoded>>,
     /// Whether functions do not return.
     endless: HashMap<At, bool>,
@@ -115,6 +118,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
             units,
             references,
             words,
+            touched: BTreeMap::new(),
             decoded: HashMap::new(),
             endless: HashMap::new(),
             kept: 0,
@@ -257,7 +261,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
 
     /// What the instruction at `from` does to the place that is asked for.
     fn back(
-        &self,
+        &mut self,
         decoded: &Decoded,
         query: Query,
         from: usize,
@@ -315,7 +319,9 @@ impl<'t, 'a> Tracer<'t, 'a> {
                             None => Loc::Behind(base, displacement),
                         }))
                     }
-                    Value::Global(address) => self.global(&query, address, insn.at, traced),
+                    Value::Global(address) => {
+                        self.global(query, address, None, insn.at, traced, next);
+                    }
                     Value::Either(other) => {
                         next(here(Loc::Reg(reg)));
                         next(here(Loc::Reg(other)));
@@ -365,7 +371,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
                 Op::Set(to, value) if to == reg => match value {
                     Value::Const(address) => {
                         let address = address.wrapping_add_signed(displacement);
-                        self.global(&query, address, insn.at, traced);
+                        self.global(query, address, None, insn.at, traced, next);
                     }
                     Value::Copy(base, by) => {
                         let displacement = displacement.wrapping_add(by);
@@ -378,6 +384,9 @@ impl<'t, 'a> Tracer<'t, 'a> {
                         Some(slot) => next(here(Loc::BehindStack(slot, displacement))),
                         None => traced.unknown(insn.at, Reason::Memory),
                     },
+                    Value::Global(address) => {
+                        self.global(query, address, Some(displacement), insn.at, traced, next);
+                    }
                     _ => traced.unknown(insn.at, Reason::Memory),
                 },
                 _ if changes(reg) => traced.unknown(insn.at, Reason::Memory),
@@ -397,19 +406,6 @@ impl<'t, 'a> Tracer<'t, 'a> {
                 },
                 _ => next(here(query.loc)),
             },
-        }
-    }
-
-    /// A number in memory at a fixed address: known where nobody can write to it.
-    fn global(&self, query: &Query, address: u64, at: At, traced: &mut Traced) {
-        let binary = self.lifter.binary;
-        let fixed = binary.segments.iter().any(|segment| {
-            let within = address.checked_sub(segment.address);
-            !segment.writable && within.is_some_and(|within| within < segment.len)
-        });
-        match binary.at(address).first_chunk::<4>() {
-            Some(bytes) if fixed => traced.number(query, u64::from(u32::from_le_bytes(*bytes)), at),
-            _ => traced.unknown(at, Reason::Memory),
         }
     }
 }

@@ -16,8 +16,16 @@ enum Loc {
     Stack(i64),
 }
 
-/// Follows the address that the instruction at `index` puts into `reg`. Gives the
-/// instructions that call through it, or nothing if it gets out of sight. `ends` tells
+/// What is done with an address.
+pub struct Uses {
+    /// The instructions that call through it.
+    pub calls: Vec<usize>,
+    /// The calls that get it as their first argument.
+    pub handed: Vec<usize>,
+}
+
+/// Follows the address that the instruction at `index` puts into `reg`. Nothing
+/// comes back if it gets out of sight. `ends` tells
 /// whether an instruction calls a function that does not return.
 pub fn calls_through(
     decoded: &Decoded,
@@ -25,10 +33,11 @@ pub fn calls_through(
     index: usize,
     reg: Reg,
     mut ends: impl FnMut(&Insn) -> bool,
-) -> Option<Vec<usize>> {
+) -> Option<Uses> {
     let mut seen = HashSet::new();
     let mut todo = Vec::new();
     let mut calls = Vec::new();
+    let mut handed = Vec::new();
     let mut go = |todo: &mut Vec<(usize, Loc)>, index: usize, loc: Loc| {
         if index < decoded.insns.len() && seen.insert((index, loc)) {
             todo.push((index, loc));
@@ -88,11 +97,12 @@ pub fn calls_through(
                 };
                 if through {
                     calls.push(index);
+                } else if ends(&insn) {
+                    continue;
+                } else if holds(abi.first) {
+                    handed.push(index);
                 } else if within(abi.arguments, loc) {
                     return None;
-                }
-                if !through && ends(&insn) {
-                    continue;
                 }
                 stays = !within(abi.volatile, loc);
             }
@@ -134,9 +144,11 @@ pub fn calls_through(
             }
         }
     }
-    calls.sort_unstable();
-    calls.dedup();
-    Some(calls)
+    for places in [&mut calls, &mut handed] {
+        places.sort_unstable();
+        places.dedup();
+    }
+    Some(Uses { calls, handed })
 }
 
 fn within(mask: u32, loc: Loc) -> bool {

@@ -20,6 +20,8 @@ pub const ABI: Abi = Abi {
     // x0 to x18, x30
     volatile: 0x4007_ffff,
     kernel: 1,
+    first: 0,
+    second: 1,
     arguments: 0xff,
     pushed: 0,
     zero: Some(ZERO),
@@ -87,7 +89,7 @@ impl Pages {
             _ => {}
         }
         let changed = match insn.op {
-            Op::Set(to, Value::Page(address)) => {
+            Op::Set(to, Value::Page(address) | Value::Const(address)) => {
                 self.0[usize::from(to & 31)] = Some(address);
                 0
             }

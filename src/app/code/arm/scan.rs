@@ -92,3 +92,34 @@ pub enum Seen {
     /// A word that is read from memory.
     Through,
 }
+
+/// Finds what reads, writes or makes one of the addresses in `wanted`.
+pub fn touches(bytes: &[u8], at: At, base: u64, wanted: &[u64], mut see: impl FnMut(At, u64)) {
+    let len = u32::MAX;
+    let mut known = [None; 32];
+    for (place, word) in words(bytes, at) {
+        let here = Place {
+            at: place,
+            base,
+            len,
+        };
+        let address = if word & 0x1f00_0000 == 0x1000_0000 {
+            let address = here.address(word);
+            known[usize::from(rd(word))] = Some(address);
+            Some(address)
+        } else if word & 0xff80_0000 == 0x9100_0000 {
+            let address =
+                known[usize::from(rn(word))].map(|it: u64| it.wrapping_add(immediate(word)));
+            known[usize::from(rd(word))] = address;
+            address
+        } else if word & 0x3b00_0000 == 0x3900_0000 {
+            let by = u64::from(word >> 10 & 0xfff) << (word >> 30);
+            known[usize::from(rn(word))].map(|it: u64| it.wrapping_add(by))
+        } else {
+            None
+        };
+        if let Some(address) = address.filter(|it| wanted.binary_search(it).is_ok()) {
+            see(place, address);
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub const ABI: Abi = Abi {
     volatile: 0b1111_1100_0111,
     // rax, rcx, r11
     kernel: 0b1000_0000_0011,
+    first: 7,
+    second: 6,
     // rcx, rdx, rsi, rdi, r8, r9
     arguments: 0b0011_1100_0110,
     pushed: 8,

@@ -150,3 +150,33 @@ pub fn numbers(bytes: &[u8], at: At, low: u32, len: u32, mut see: impl FnMut(At,
         }
     }
 }
+
+/// Finds operands in memory, relative to the instruction or absolute, and numbers that
+/// are one of the addresses in `wanted`.
+pub fn touches(bytes: &[u8], at: At, base: u64, wanted: &[u64], mut see: impl FnMut(At, u64)) {
+    let (Some(low), Some(high)) = (wanted.first(), wanted.last()) else {
+        return;
+    };
+    for (index, window) in bytes.windows(4).enumerate() {
+        let number = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+        let here = at.wrapping_add(index as u32);
+        if wanted.binary_search(&u64::from(number)).is_ok() {
+            see(here, u64::from(number));
+        }
+        let modrm = index.checked_sub(1).map(|before| bytes[before] & 0xc7);
+        if modrm != Some(0x05) {
+            continue;
+        }
+        let next = base.wrapping_add(u64::from(here)).wrapping_add(4);
+        let address = next.wrapping_add_signed(i64::from(number as i32));
+        // an immediate may follow, of one, two or four bytes
+        if address.wrapping_add(4) >= *low && address <= *high {
+            for behind in [0, 1, 2, 4] {
+                let address = address.wrapping_add(behind);
+                if wanted.binary_search(&address).is_ok() {
+                    see(here, address);
+                }
+            }
+        }
+    }
+}
