@@ -41,11 +41,18 @@ impl Tracer<'_, '_> {
                     loc,
                     ..query
                 };
+                // what a pointer to the stack leads to is on the caller's stack
+                let here = |loc: Loc| match loc {
+                    Loc::Behind(reg, by) => caller
+                        .points(&abi, index, reg)
+                        .map_or(loc, |slot| Loc::Stack(slot.wrapping_add(by))),
+                    loc => loc,
+                };
                 if self.calls(&insn, at) {
                     let depth = caller.depth(index).map(|it| it.wrapping_sub(abi.pushed));
                     let below = matches!(inner, Loc::Stack(slot) | Loc::BehindStack(slot, _) if slot < abi.pushed);
                     match moved(inner, depth) {
-                        Some(loc) if !below => next(query(loc)),
+                        Some(loc) if !below => next(query(here(loc))),
                         _ => traced.unknown(insn.at, Reason::Memory),
                     }
                 } else if self.jumps(&insn, at) {
@@ -76,10 +83,17 @@ impl Tracer<'_, '_> {
                     for index in uses.handed {
                         match inner {
                             // a function that is handed over with a pointer gets that
-                            Loc::Behind(reg, by) if reg == abi.first => next(Query {
-                                index,
-                                ..query(Loc::Behind(abi.second, by))
-                            }),
+                            Loc::Behind(reg, by) if reg == abi.first => {
+                                let slot = caller.points(&abi, index, abi.second);
+                                let loc = match slot {
+                                    Some(slot) => Loc::Stack(slot.wrapping_add(by)),
+                                    None => Loc::Behind(abi.second, by),
+                                };
+                                next(Query {
+                                    index,
+                                    ..query(loc)
+                                });
+                            }
                             _ => traced.unknown(caller.insns[index].at, Reason::Pointer),
                         }
                     }

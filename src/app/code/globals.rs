@@ -3,6 +3,7 @@
 use super::ir::{At, Op, Source, Value};
 use super::text::unit_at;
 use super::trace::{Loc, Query, Reason, Traced, Tracer};
+use super::uses::calls_through;
 
 /// Places in memory that are looked for.
 const PLACES_MAX: usize = 256;
@@ -100,8 +101,11 @@ impl Tracer<'_, '_> {
                     (Op::StoreGlobal(into, _), _) if into == address => {
                         traced.unknown(insn.at, Reason::Memory);
                     }
-                    (Op::Set(_, Value::Const(taken)), _) if taken == address => {
-                        if !self.lifter.folds() {
+                    (Op::Set(reg, Value::Const(taken)), _) if taken == address => {
+                        let abi = self.lifter.abi();
+                        let uses = calls_through(&decoded, &abi, index, reg, |it| self.ends(it));
+                        let only_read = uses.is_some_and(|it| it.handed.is_empty());
+                        if !only_read && !self.lifter.folds() {
                             traced.unknown(insn.at, Reason::Memory);
                         }
                     }

@@ -11,6 +11,8 @@ const TABLE_MAX: usize = 4096;
 /// Instructions between clearing a register and setting its low byte, or between naming
 /// a table and jumping through it.
 const NEAR: usize = 8;
+/// Instructions between making a pointer to the stack and the call that gets it.
+const NEAR_POINTER: usize = 32;
 /// Times that the depth of the stack is carried along, for jumps that lead back.
 const ROUNDS: usize = 3;
 
@@ -112,6 +114,29 @@ impl Decoded {
             None
         };
         origin.map(|origin| origin.wrapping_add(by))
+    }
+
+    /// Where on the stack `reg` points to, if that was set up shortly before `index`.
+    pub fn points(&self, abi: &Abi, index: usize, reg: Reg) -> Option<i64> {
+        let (mut reg, mut added) = (reg, 0i64);
+        for at in (index.saturating_sub(NEAR_POINTER)..index).rev() {
+            match self.insns.get(at)?.op {
+                Op::Set(to, Value::Copy(from, by)) if to == reg => {
+                    added = added.wrapping_add(by);
+                    if let Some(slot) = self.slot(abi, at, from, added) {
+                        return Some(slot);
+                    }
+                    reg = from;
+                }
+                Op::Set(to, _) | Op::SetLow(to, _) if to == reg => return None,
+                Op::Clobber(mask) if mask.checked_shr(u32::from(reg)).unwrap_or(0) & 1 == 1 => {
+                    return None;
+                }
+                Op::Call(_) => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     /// The instructions that control can come from to the one at `index`, but for those

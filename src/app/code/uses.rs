@@ -80,6 +80,9 @@ pub fn calls_through(
             }
             Op::SetLow(to, _) => stays = !holds(to),
             Op::Store(base, by, _, source) => {
+                if holds(base) {
+                    return None;
+                }
                 let slot = slot(base, by).map(Loc::Stack);
                 stays = slot.is_none() || slot != Some(loc);
                 if matches!(source, Source::Reg(from) if holds(from)) {

@@ -119,7 +119,11 @@ impl Lifter {
             Mnemonic::Je => true,
             Mnemonic::Jne => false,
             _ => {
-                self.compared = compared(it);
+                if it.rflags_modified() != 0 {
+                    self.compared = compared(it);
+                } else if self.compared.is_some_and(|(reg, _)| writes(it, reg)) {
+                    self.compared = None;
+                }
                 return None;
             }
         };
@@ -156,9 +160,7 @@ impl Lifter {
                 _ => Flow::Indirect(None),
             },
             FlowControl::Return => Flow::Return,
-            // hlt is how programs end that have no way to end
             FlowControl::Exception if it.mnemonic() == Mnemonic::Ud2 => Flow::Stop,
-            _ if it.mnemonic() == Mnemonic::Hlt => Flow::Stop,
             _ => Flow::Next,
         }
     }
@@ -295,7 +297,14 @@ impl Lifter {
                 Some(reg),
             ) = (used.access(), general(used.register()))
             {
-                self.reads |= 1 << reg;
+                // what only tells where memory is does not get away
+                let pointer = [it.memory_base(), it.memory_index()];
+                let named = (0..it.op_count()).any(|op| {
+                    it.op_kind(op) == OpKind::Register && general(it.op_register(op)) == Some(reg)
+                });
+                if named || !pointer.into_iter().any(|it| general(it) == Some(reg)) {
+                    self.reads |= 1 << reg;
+                }
             }
         }
         let stores = info.used_memory().iter().any(|it| written(it.access()));
@@ -387,9 +396,14 @@ fn value(it: &Instruction) -> Option<Value> {
     }
 }
 
-/// The register and the number that the instruction compares.
+/// Whether the first operand of an instruction that is no comparison is `reg`.
+fn writes(it: &Instruction, reg: Reg) -> bool {
+    it.op0_kind() == OpKind::Register && general(it.op0_register()) == Some(reg)
+}
+
+/// A register and a number that it equals if the zero flag says so.
 fn compared(it: &Instruction) -> Option<(Reg, u64)> {
-    if it.op_count() != 2 || it.op0_kind() != OpKind::Register {
+    if it.op_count() == 0 || it.op0_kind() != OpKind::Register {
         return None;
     }
     let wide = it.op0_register().is_gpr32() || it.op0_register().is_gpr64();
@@ -400,13 +414,24 @@ fn compared(it: &Instruction) -> Option<(Reg, u64)> {
         }
         (Mnemonic::Cmp, OpKind::Register | OpKind::Memory) => None,
         (Mnemonic::Cmp, _) => Some((reg, it.immediate(1))),
+        (
+            Mnemonic::Sub
+            | Mnemonic::Add
+            | Mnemonic::And
+            | Mnemonic::Or
+            | Mnemonic::Xor
+            | Mnemonic::Dec
+            | Mnemonic::Inc,
+            _,
+        ) => Some((reg, 0)),
         _ => None,
     }
 }
 
 fn padding(it: &Instruction) -> bool {
     match it.mnemonic() {
-        Mnemonic::Nop | Mnemonic::Int3 => true,
+        // hlt is how programs crash, and compilers do not know that it does not return
+        Mnemonic::Nop | Mnemonic::Int3 | Mnemonic::Hlt => true,
         // xchg %ax,%ax is a nop; add %al,(%rax) is two zeroes
         Mnemonic::Add => it.code() == Code::Add_rm8_r8 && it.memory_base() == Register::RAX,
         _ => false,
