@@ -24,7 +24,8 @@ impl Tracer<'_, '_> {
             Loc::BehindStack(slot, by) => Loc::BehindStack(slot.wrapping_sub(origin), by),
             loc => loc,
         };
-        if self.pointed_at(at) {
+        let named = matches!(inner, Loc::Stack(_)) && self.lifter.named_stack(callee.unit);
+        if !named && self.pointed_at(at) {
             traced.unknown(at, Reason::Pointer);
         }
         let references = self.references;

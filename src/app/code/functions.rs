@@ -113,6 +113,12 @@ impl<'b, 'a> Functions<'b, 'a> {
         Some((table.entry(0)?, table.entry(table.count())?))
     }
 
+    /// Whether functions of Go get their arguments in registers when they are called
+    /// through a pointer, as since Go 1.18.
+    pub(super) fn go_in_registers(&self) -> bool {
+        self.table.is_some_and(|table| table.by_offsets())
+    }
+
     fn function(&self, bound: &Bound) -> Function<'a> {
         let number = bound.name & !GO;
         let go = self.go();

@@ -88,6 +88,8 @@ pub enum Stack {
     Move(i32),
     /// To the frame pointer, and this added.
     Frame(i32),
+    /// To another register, and this added.
+    Reg(Reg, i32),
     /// Nobody knows.
     Lost,
 }

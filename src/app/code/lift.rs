@@ -30,6 +30,8 @@ pub struct Lifter<'t, 'a> {
     pub table: (u64, u64),
     /// Where Go's functions are, from and to.
     go: Option<(At, At)>,
+    /// See [`Functions::go_in_registers`].
+    in_registers: bool,
 }
 
 impl<'t, 'a> Lifter<'t, 'a> {
@@ -42,6 +44,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
             text,
             binary,
             slots: Slots::of(binary),
+            in_registers: functions.go_in_registers(),
             go: functions.go().and_then(|(start, end)| {
                 Some((
                     text.place(start)?,
@@ -155,6 +158,11 @@ impl<'t, 'a> Lifter<'t, 'a> {
                 });
             }
         }
+    }
+
+    /// Whether what `unit` finds on the stack was put there by a caller that knew its name.
+    pub fn named_stack(&self, unit: Unit) -> bool {
+        self.in_registers && self.go(unit)
     }
 
     /// Whether Go's compiler made the unit, which computes every address relative to

@@ -148,6 +148,11 @@ impl<'a> Pclntab<'a> {
             .filter(mapped)
     }
 
+    /// Whether it is a table of Go 1.18 or later.
+    pub fn by_offsets(&self) -> bool {
+        self.layout == Layout::Offsets
+    }
+
     /// How many functions there are.
     pub fn count(&self) -> u64 {
         self.count

@@ -322,6 +322,9 @@ impl Decoded {
                     Stack::Same => here,
                     Stack::Move(by) => here.and_then(|it| it.checked_add(by)),
                     Stack::Frame(by) => self.frame.and_then(|it| it.checked_add(by)),
+                    Stack::Reg(reg, by) => self
+                        .points(abi, index, reg)
+                        .and_then(|it| i32::try_from(it).ok()?.checked_add(by)),
                     Stack::Lost => None,
                 };
                 if let (Op::Set(reg, Value::Copy(from, by)), Some(here)) = (insn.op, here) {

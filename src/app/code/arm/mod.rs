@@ -243,7 +243,7 @@ impl Place {
                     match from {
                         SP => Stack::Move(by),
                         from if from == ABI.frame => Stack::Frame(by),
-                        _ => Stack::Lost,
+                        from => Stack::Reg(from, by),
                     },
                 )
             }
