@@ -37,7 +37,8 @@ fuzz_target!(|input: &[u8]| {
                 let _ = listen::listener(line);
             });
         }
-        5 => {
+        5 => converse(message),
+        _ => {
             let _ = seccomp::address(message);
             if let Some(policy) = seccomp::parse(message) {
                 for number in 0..seccomp::CALLS {
@@ -45,7 +46,6 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
         }
-        _ => converse(message),
     }
 });
 
