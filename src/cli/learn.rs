@@ -120,6 +120,7 @@ fn show(learned: &Learned, ui: &Ui) -> anyhow::Result<()> {
         }
     }
     if !learned.ok {
+        ui.status("nothing was written");
         return Ok(());
     }
     match &learned.config {
