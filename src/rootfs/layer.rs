@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
-use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 use tempfile::TempDir;
 
@@ -16,6 +15,7 @@ use crate::digest::Digest;
 use crate::root::Node;
 
 use super::folder::{CAPABILITIES, DEVICE, NOT_UTF8, OWNER_EXECUTES, PIPE, SET_ID, SET_ID_BIT};
+use super::readers::{Checked, Hashing, Padded};
 use super::{Limits, Rootfs, RootfsError};
 
 /// First bytes of what layers are compressed with (RFC 1952; RFC 8878).
@@ -27,8 +27,6 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Bytes of a header that goes before an entry: a path is at most 4096 long, and
 /// extended attributes are at most 64 KiB each.
 const EXTENSION_MAX: u64 = 1 << 20;
-/// Bytes in a block of an archive (pax(1), ustar Interchange Format).
-const BLOCK: u64 = 512;
 /// What whiteouts begin with, and what makes a directory opaque.
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
@@ -449,80 +447,4 @@ fn absolute(name: &str) -> Result<String, Trouble> {
         }
     }
     Ok(path)
-}
-
-/// A reader that digests what passes through it.
-struct Hashing<R> {
-    inner: R,
-    hasher: Sha256,
-}
-
-impl<R> Hashing<R> {
-    fn new(inner: R) -> Hashing<R> {
-        Hashing {
-            inner,
-            hasher: Sha256::new(),
-        }
-    }
-
-    fn finish(self) -> Digest {
-        Digest::from_bytes(self.hasher.finalize().into())
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-/// A reader that fills up the last block with zeroes: umoci's `insert`, for one, ends an
-/// archive with the last byte of its last file, and Go reads that.
-struct Padded<R> {
-    inner: R,
-    count: u64,
-    /// Where the archive itself ended, once it has.
-    end: Rc<Cell<Option<u64>>>,
-}
-
-impl<R: Read> Read for Padded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut count = match self.end.get() {
-            Some(_) => 0,
-            None => self.inner.read(buffer)?,
-        };
-        if count == 0 && !buffer.is_empty() {
-            self.end.set(self.end.get().or(Some(self.count)));
-            let lacks = self.count.next_multiple_of(BLOCK) - self.count;
-            count = buffer.len().min(usize::try_from(lacks).unwrap_or(0));
-            buffer[..count].fill(0);
-        }
-        // usize is at most 64 bits wide on every host
-        self.count += count as u64;
-        Ok(count)
-    }
-}
-
-/// A reader that stops at a limit, and when it is told to.
-struct Checked<'a, R> {
-    inner: R,
-    left: u64,
-    interrupted: &'a dyn Fn() -> bool,
-}
-
-impl<R: Read> Read for Checked<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if (self.interrupted)() {
-            return Err(io::Error::other("interrupted"));
-        }
-        let count = self.inner.read(buffer)?;
-        // usize is at most 64 bits wide on every host
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or(io::ErrorKind::FileTooLarge)?;
-        Ok(count)
-    }
 }

@@ -10,6 +10,7 @@ mod error;
 mod folder;
 mod layer;
 mod layout;
+mod readers;
 mod trades;
 mod tree;
 
