@@ -83,6 +83,19 @@ impl Sealed {
         sealed
     }
 
+    /// The same with the calls that the server's code holds.
+    pub fn derived(server: &Server) -> Sealed {
+        let sealed = Sealed::from(server);
+        sealed.configure(server, "seccomp = \"derived\"\n");
+        let built = sealed.build(server, server.allow_shell);
+        assert!(
+            built.output.contains("seccomp  derived, "),
+            "ampoule build: {}",
+            built.output
+        );
+        sealed
+    }
+
     /// Writes what has no flag of `ampoule build`.
     fn configure(&self, server: &Server, more: &str) {
         let text = format!("memory-extra = \"{}\"\n{more}", server.memory_extra);

@@ -85,6 +85,14 @@ fn answers_unrefused(server: &Server, sealed: &Sealed) {
 }
 
 #[test]
+fn servers_answer_with_the_calls_that_their_code_holds() {
+    for name in ["nats-server", "aria2-next"] {
+        let server = Server::named(name);
+        answers_unrefused(&server, &Sealed::derived(&server));
+    }
+}
+
+#[test]
 fn a_go_server_answers_with_the_calls_that_it_was_seen_to_make() {
     let server = Server::named("nats-server");
     answers_unrefused(
