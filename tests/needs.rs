@@ -337,9 +337,8 @@ fn a_string_of_c_that_is_an_address_is_a_possible_port() {
 
 #[test]
 fn rust_has_the_port_apart_from_the_address() {
-    // lea rax, "127.0.0.1"; mov dx, 1414; and the same again
+    // lea rax, "127.0.0.1"; mov dx, 1414
     let mut content = lea(RAX, 0, 0x40);
-    content.extend([0x66, 0xba, 0x86, 0x05]);
     content.extend([0x66, 0xba, 0x86, 0x05]);
     content.resize(0x40, 0);
     content.extend(b"127.0.0.1");
@@ -347,8 +346,18 @@ fn rust_has_the_port_apart_from_the_address() {
     let listens = analysed(elf::EM_X86_64, &content).listens;
     assert_eq!(listens.len(), 1);
     assert_eq!((listens[0].port, listens[0].loopback), (1414, true));
+    assert_eq!(listens[0].confidence, Confidence::Possible);
     content.extend(b"0.0.0.0");
     assert_eq!(analysed(elf::EM_X86_64, &content).listens, []);
+    // adrp x0, 0; add x0, x0, #0xc0; mov w1, #1414, twice
+    let words = [0x9000_0000_u32, 0x9103_0000, 0x5280_b0c1].repeat(2);
+    let mut content: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    content.resize(0x40, 0);
+    content.extend(b"127.0.0.1");
+    content.extend(RUST);
+    let listens = analysed(elf::EM_AARCH64, &content).listens;
+    let told: Vec<_> = listens.iter().map(|it| (it.port, it.confidence)).collect();
+    assert_eq!(told, [(1414, Confidence::Likely)]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Page<'_> {
             ("hardening", hardening(report)),
             ("build id", report.facts.build_id.clone()),
             ("appended", appended(report)),
-            ("language", report.language.clone()),
+            ("language", language(report)),
             ("compiler", report.compiler.clone()),
             ("C library", version(&report.libc, &report.libc_version)),
             ("module", version(&path, &of_path)),
@@ -298,6 +298,15 @@ impl Page<'_> {
         ]);
         self.text.push_str(&table.render(2));
     }
+}
+
+/// The language of its runtime, and those of what is linked in.
+fn language(report: &Report) -> Option<String> {
+    let mut told = report.language.clone()?;
+    if !report.with.is_empty() {
+        told = format!("{told}, with {}", report.with.join(", "));
+    }
+    Some(told)
 }
 
 /// What its segments leave open to whoever gets a write into it.

@@ -58,6 +58,8 @@ pub struct Report {
     pub facts: Facts,
     /// `Go`, `Rust`, `C`, `C++` …
     pub language: Option<String>,
+    /// Other languages whose code is linked in.
+    pub with: Vec<String>,
     /// The compiler with its version.
     pub compiler: Option<String>,
     /// The C library linked in: `glibc`, `musl` …
@@ -291,6 +293,7 @@ impl Report {
             packed: analysis.shape.packed().is_some(),
             facts: analysis.facts,
             language: make.language,
+            with: make.with,
             compiler: make.compiler,
             libc_version: make.libc.as_ref().and_then(|libc| libc.version.clone()),
             libc: make.libc.map(|libc| libc.name),

@@ -1,6 +1,8 @@
 //! Ports that a program is likely to listen on.
 
-use memchr::memmem;
+use std::collections::BTreeSet;
+
+use memchr::memchr_iter;
 
 use super::Listen;
 use super::sites::Sites;
@@ -35,6 +37,8 @@ pub const EVERYWHERE: &[&str] = &["0.0.0.0", "[::]"];
 
 /// Bytes of code around the address of [`LOOPBACK`] in which the port is looked for.
 const NEAR: u64 = 1024;
+/// Places that take its address and are looked at.
+const SITES_MAX: usize = 64;
 /// Ports from here on need no privilege, and are no common numbers in code.
 const UNPRIVILEGED: u16 = 1024;
 /// Numbers of 16 bits that are no ports: limits, and what is made of them.
@@ -100,17 +104,13 @@ fn whole<'a>(binary: &Binary<'a>, place: u64) -> Option<&'a str> {
     std::str::from_utf8(&text[..end]).ok()
 }
 
-/// Rust has host and port apart, `("127.0.0.1", 1414)`: a number of 16 bits, which are
-/// rare in code, near the place that takes the host's address, and again near another.
+/// Rust has host and port apart, `("127.0.0.1", 1414)`: a number of 16 bits near the
+/// place that takes the host's address, and again near another.
 fn number_near(binary: &Binary<'_>, traces: &Traces, sites: &Sites<'_, '_>) -> Option<Listen> {
-    if binary.arch != Arch::X86_64 {
-        // there a number of 16 bits looks like any other
-        return None;
-    }
     let alone = |place: &&u64| {
         let end = usize::try_from(**place).ok().map(|at| at + LOOPBACK.len());
-        let next = end.and_then(|end| binary.bytes.get(end..end + 2));
-        !matches!(next, Some([b':' | b'/', _]))
+        let next = end.and_then(|end| binary.bytes.get(end));
+        !matches!(next, Some(b':' | b'/'))
     };
     let places = traces.places(LOOPBACK.as_bytes()).iter().filter(alone);
     let mut targets: Vec<(u64, u64)> = places
@@ -118,29 +118,57 @@ fn number_near(binary: &Binary<'_>, traces: &Traces, sites: &Sites<'_, '_>) -> O
         .collect();
     targets.sort_unstable();
     let addresses: Vec<u64> = targets.iter().map(|(address, _)| *address).collect();
+    // each number once for each site, with the host that is meant
     let mut seen: Vec<(u16, u64)> = Vec::new();
-    for site in sites.references(&addresses).into_iter().take(64) {
-        let (_, code) = sites.around(site.at, NEAR);
-        // mov with an operand of 16 bits: a prefix, the register in the opcode
-        for at in memmem::find_iter(code, &[0x66]) {
-            let number = match code.get(at + 1..at + 4) {
-                Some([0xb8..=0xbf, low, high]) => u16::from_le_bytes([*low, *high]),
-                _ => continue,
-            };
-            if number >= UNPRIVILEGED && !NO_PORTS.contains(&number) {
-                seen.push((number, site.target));
-            }
-        }
+    for site in sites.references(&addresses).into_iter().take(SITES_MAX) {
+        let numbers = numbers(binary.arch, sites, site.at);
+        seen.extend(numbers.into_iter().map(|number| (number, site.target)));
     }
     let times = |number: u16| seen.iter().filter(|(other, _)| *other == number).count();
     let (port, target) = *seen.iter().max_by_key(|(number, _)| times(*number))?;
     let (_, place) = targets.iter().find(|(address, _)| *address == target)?;
+    let confidence = match (times(port), binary.arch) {
+        (2.., _) => Likely,
+        (_, Arch::X86_64) => Possible,
+        // there such a number may be any
+        (_, Arch::Aarch64) => return None,
+    };
+    let what = format!("{LOOPBACK}, and the number {port} near it");
     Some(Listen {
         port,
         loopback: true,
-        confidence: if times(port) > 1 { Likely } else { Possible },
-        evidence: binary.evidence(*place, format!("{LOOPBACK}, and the number {port} near it")),
+        confidence,
+        evidence: binary.evidence(*place, what),
     })
+}
+
+/// The numbers that may be ports in the code around `at`. On x86_64 an instruction
+/// with an operand of 16 bits says so; on aarch64 any that fits does, and less code is
+/// looked at.
+fn numbers(arch: Arch, sites: &Sites<'_, '_>, at: u64) -> BTreeSet<u16> {
+    let found: Vec<u16> = match arch {
+        Arch::X86_64 => {
+            let (_, code) = sites.around(at, NEAR);
+            let prefixes = memchr_iter(0x66, code);
+            // mov with the register in the opcode
+            let number = |at: usize| match code.get(at + 1..at + 4) {
+                Some([0xb8..=0xbf, low, high]) => Some(u16::from_le_bytes([*low, *high])),
+                _ => None,
+            };
+            prefixes.filter_map(number).collect()
+        }
+        Arch::Aarch64 => {
+            let (_, code) = sites.around(at, NEAR / 2);
+            let number = |bytes: &[u8]| {
+                let word = u32::from_le_bytes(bytes.try_into().ok()?);
+                // movz of 32 bits without a shift
+                (word & 0xffe0_0000 == 0x5280_0000).then_some((word >> 5) as u16)
+            };
+            code.chunks_exact(4).filter_map(number).collect()
+        }
+    };
+    let port = |number: &u16| *number >= UNPRIVILEGED && !NO_PORTS.contains(number);
+    found.into_iter().filter(port).collect()
 }
 
 #[cfg(test)]
