@@ -4,8 +4,14 @@
 /// A place in the text: bytes from its lowest address.
 pub type At = u32;
 
-/// A general register: the number that the architecture encodes it with.
+/// A general register: the number that the architecture encodes it with. Higher numbers
+/// are registers that no mask tells of.
 pub type Reg = u8;
+
+/// Whether `mask`, with one bit a register, tells of `reg`.
+pub fn within(mask: u32, reg: Reg) -> bool {
+    mask.checked_shr(u32::from(reg)).unwrap_or(0) & 1 == 1
+}
 
 /// What a register gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::ir::{At, Callee, Flow, Insn, Op, Reg, Source, Value};
+use super::ir::{At, Callee, Flow, Insn, Op, Reg, Source, Value, within};
 use super::lift::Lifter;
 use super::text::{References, Unit, unit_at};
 use super::unit::Decoded;
@@ -287,9 +287,10 @@ impl<'t, 'a> Tracer<'t, 'a> {
         };
         let changes = |reg: Reg| match insn.op {
             Op::Set(to, _) => to == reg,
-            Op::Clobber(mask) => mask >> reg & 1 == 1,
-            Op::Call(_) => abi.volatile >> reg & 1 == 1,
-            Op::Kernel | Op::Foreign => abi.kernel >> reg & 1 == 1,
+            Op::Clobber(mask) => within(mask, reg),
+            // every vector register is the callee's
+            Op::Call(_) => within(abi.volatile, reg) || reg > 32,
+            Op::Kernel | Op::Foreign => within(abi.kernel, reg),
             _ => false,
         };
         let stored =
@@ -352,7 +353,11 @@ impl<'t, 'a> Tracer<'t, 'a> {
                 _ => next(here(query.loc)),
             },
             Loc::Stack(slot) => match insn.op {
-                Op::Store(base, displacement, size, source) => match stack(base, displacement) {
+                Op::Store(base, displacement, size, source) => match stack(base, displacement)
+                    .or_else(|| {
+                        let slot = decoded.points(&abi, from, base)?;
+                        Some(slot.wrapping_add(displacement))
+                    }) {
                     Some(to) if to <= slot && slot < to.saturating_add(i64::from(size)) => {
                         stored(source, to == slot, traced, next);
                     }

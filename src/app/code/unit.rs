@@ -1,7 +1,7 @@
 //! One unit decoded: its instructions, how control flows among them, and how deep the
 //! stack is at each.
 
-use super::ir::{Abi, At, Flow, Insn, Op, Reg, Stack, Value};
+use super::ir::{Abi, At, Flow, Insn, Op, Reg, Stack, Value, within};
 use super::lift::Lifter;
 use super::text::{References, Unit};
 use crate::units::Arch;
@@ -129,9 +129,7 @@ impl Decoded {
                     reg = from;
                 }
                 Op::Set(to, _) | Op::SetLow(to, _) if to == reg => return None,
-                Op::Clobber(mask) if mask.checked_shr(u32::from(reg)).unwrap_or(0) & 1 == 1 => {
-                    return None;
-                }
+                Op::Clobber(mask) if within(mask, reg) => return None,
                 Op::Call(_) => return None,
                 _ => {}
             }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::ir::{Abi, Callee, Flow, Insn, Op, Reg, Source, Value};
+use super::ir::{self, Abi, Callee, Flow, Insn, Op, Reg, Source, Value};
 use super::unit::Decoded;
 
 /// Steps that one address may be followed.
@@ -49,7 +49,7 @@ pub fn calls_through(
         let insn = decoded.insns[index];
         let slot = |base: Reg, by: i64| decoded.slot(abi, index, base, by);
         let holds = |reg: Reg| loc == Loc::Reg(reg);
-        if matches!(loc, Loc::Reg(reg) if reg < 32 && insn.reads >> reg & 1 == 1) {
+        if within(insn.reads, loc) {
             return None;
         }
         // where else it is after this, and whether it still is where it was
@@ -155,5 +155,5 @@ pub fn calls_through(
 }
 
 fn within(mask: u32, loc: Loc) -> bool {
-    matches!(loc, Loc::Reg(reg) if reg < 32 && mask >> reg & 1 == 1)
+    matches!(loc, Loc::Reg(reg) if ir::within(mask, reg))
 }

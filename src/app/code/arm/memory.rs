@@ -1,7 +1,7 @@
 //! aarch64: what is read from memory and written to it.
 
 use super::super::ir::{Flow, Insn, Op, Reg, Source, Stack, Value};
-use super::{Place, SP, clobber, field, mask, rd, rm, rn, set};
+use super::{Place, SP, VECTOR, clobber, field, mask, rd, rm, rn, set};
 
 /// Loads and stores, which may do several things each.
 pub fn lift(word: u32, place: Place, mut insn: Insn, insns: &mut Vec<Insn>) {
@@ -17,7 +17,7 @@ pub fn lift(word: u32, place: Place, mut insn: Insn, insns: &mut Vec<Insn>) {
     };
     let source = |reg: Reg| {
         if vector {
-            Source::Unknown
+            Source::Reg(VECTOR + reg)
         } else if reg == 31 {
             Source::Const(0)
         } else {
@@ -52,7 +52,9 @@ pub fn lift(word: u32, place: Place, mut insn: Insn, insns: &mut Vec<Insn>) {
             if !load {
                 let size = u8::try_from(size).unwrap_or(64);
                 push(insn, Op::Store(base, at, size, source(reg)));
-            } else if !vector {
+            } else if vector {
+                push(insn, Op::Set(VECTOR + reg, Value::Load(base, at)));
+            } else {
                 push(insn, set(reg, Value::Load(base, at)));
             }
         }
@@ -88,7 +90,9 @@ pub fn lift(word: u32, place: Place, mut insn: Insn, insns: &mut Vec<Insn>) {
         if store {
             let size = u8::try_from(size).unwrap_or(64);
             push(insn, Op::Store(base, at, size, source(first)));
-        } else if !vector && !prefetch {
+        } else if vector {
+            push(insn, Op::Set(VECTOR + first, Value::Load(base, at)));
+        } else if !prefetch {
             let value = if size == 1 {
                 Value::Unknown
             } else {

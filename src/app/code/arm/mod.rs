@@ -11,6 +11,9 @@ const SP: Reg = 31;
 /// The register that is always zero, in instructions that mean it by 31.
 pub const ZERO: Reg = 32;
 
+/// The first vector register.
+const VECTOR: Reg = 64;
+
 /// The procedure call standard of aarch64; the kernel keeps all but the result.
 pub const ABI: Abi = Abi {
     number: 8,
@@ -93,7 +96,7 @@ impl Pages {
                 self.0[usize::from(to & 31)] = Some(address);
                 0
             }
-            Op::Set(to, _) | Op::SetLow(to, _) => 1 << (to & 31),
+            Op::Set(to, _) | Op::SetLow(to, _) => mask(to),
             Op::Clobber(mask) => mask,
             Op::Call(_) => ABI.volatile,
             Op::Kernel => ABI.kernel,

@@ -11,6 +11,8 @@ use super::ir::{Abi, At, Callee, Equal, Flow, Insn, Op, Reg, Source, Stack, Valu
 use super::lift::Led;
 
 const RSP: Reg = 4;
+/// The first vector register.
+const VECTOR: Reg = 64;
 
 /// The System V ABI of x86_64, appendix A.2.1 for the kernel's side. Go keeps its own
 /// goroutine in r14 and no value in any register across a call.
@@ -216,6 +218,9 @@ impl Lifter {
 
     fn arithmetic(&mut self, it: &Instruction) -> (Op, Stack) {
         let same = |op| (op, Stack::Same);
+        if let Some(op) = self.vector(it) {
+            return same(op);
+        }
         let value = value(it);
         // a register of 32 or 64 bits is written whole
         if it.op_count() > 0 && it.op0_kind() == OpKind::Register {
@@ -259,6 +264,37 @@ impl Lifter {
             return same(self.store(it, source));
         }
         self.anything(it)
+    }
+
+    /// A move of sixteen bytes, as structures are copied with.
+    fn vector(&self, it: &Instruction) -> Option<Op> {
+        let moves = matches!(
+            it.mnemonic(),
+            Mnemonic::Movups | Mnemonic::Movaps | Mnemonic::Movdqu | Mnemonic::Movdqa
+        );
+        if !moves {
+            return None;
+        }
+        let reg = |register: Register| {
+            let number = register.is_xmm().then(|| register.number())?;
+            Some(VECTOR + Reg::try_from(number).ok()?)
+        };
+        if it.op0_kind() == OpKind::Memory {
+            let source = reg(it.op1_register()).map_or(Source::Unknown, Source::Reg);
+            return Some(self.store(it, source));
+        }
+        let value = match memory(it) {
+            _ if it.op1_kind() == OpKind::Register => {
+                reg(it.op1_register()).map(|it| Value::Copy(it, 0))
+            }
+            Some(Memory::Fixed(address)) => Some(Value::Global(address)),
+            Some(Memory::At(base, by)) => Some(Value::Load(base, by)),
+            None => None,
+        };
+        Some(Op::Set(
+            reg(it.op0_register())?,
+            value.unwrap_or(Value::Unknown),
+        ))
     }
 
     fn store(&self, it: &Instruction, source: Source) -> Op {
