@@ -8,8 +8,12 @@ pub mod functions;
 mod globals;
 mod ir;
 mod lift;
+#[cfg(test)]
+mod patterns;
 mod pclntab;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trace;
 mod unit;
