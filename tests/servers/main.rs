@@ -86,7 +86,7 @@ fn answers_unrefused(server: &Server, sealed: &Sealed) {
 
 #[test]
 fn servers_answer_with_the_calls_that_their_code_holds() {
-    for name in ["nats-server", "aria2-next"] {
+    for name in ["nats-server", "aria2-next", "busybox"] {
         let server = Server::named(name);
         answers_unrefused(&server, &Sealed::derived(&server));
     }
