@@ -74,6 +74,7 @@ impl<'b, 'a> Functions<'b, 'a> {
         // at one address the first source first; of symbols there, the longest
         bounds.sort_by_key(|bound| bound.address);
         bounds.dedup_by_key(|bound| bound.address);
+        bounds.shrink_to_fit();
         // a function ends where the next begins, whatever the file says
         for at in 1..bounds.len() {
             let next = bounds[at].address;

@@ -65,7 +65,7 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
     let lifter = Lifter::new(&text, binary, &functions);
     let units = text.units(binary.arch, &functions);
     let mut references = text.references(&lifter, &units);
-    let words = text.words(binary);
+    let words = text.words(binary, &units);
     let units = text::cut(&lifter, &units, &mut references, &words);
     let mut tracer = Tracer::new(&lifter, &units, &references, &words);
     let entries = lifter.entries();

@@ -12,6 +12,10 @@ use crate::units::Arch;
 
 /// Bytes of a unit that is decoded at once; longer functions are cut.
 const UNIT_MAX: u32 = 1 << 18;
+/// Bytes of the header of an ELF file of 64 bits, and of one program header.
+const HEADERS: u64 = 64 + 56;
+/// Bytes that may lie between two sections.
+const ALIGNMENT: u64 = 63;
 /// Text shorter than this is looked through by one thread.
 const ALONE: usize = 1 << 20;
 
@@ -203,6 +207,7 @@ impl<'a> Text<'a> {
                 });
             }
             pairs.sort_unstable();
+            pairs.shrink_to_fit();
             pairs
         };
         let pairs = if (self.len as usize) < ALONE {
@@ -225,7 +230,7 @@ impl<'a> Text<'a> {
 
     /// Every word in the data that holds the address of a place in the text: the place,
     /// and where in the file the word is.
-    pub fn words(&self, binary: &Binary<'_>) -> References {
+    pub fn words(&self, binary: &Binary<'_>, units: &[Unit]) -> References {
         let most = (1 << 20) + binary.bytes.len() / 64;
         let mut pairs = Vec::new();
         for segment in &binary.segments {
@@ -240,7 +245,13 @@ impl<'a> Text<'a> {
             {
                 let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
                 let within = word.wrapping_sub(self.base);
-                if within < u64::from(self.len) {
+                // inside a function it is a number, or a table of jumps; but frames may begin
+                // a byte before their function, for the sake of unwinders
+                let begins = |at: u32| {
+                    unit_at(units, at)
+                        .is_some_and(|it| !units[it].known || at - units[it].start < 2)
+                };
+                if within < u64::from(self.len) && begins(within as u32) {
                     let place = segment.offset + (aligned + 8 * index) as u64;
                     let code = binary.address_of(place).is_some_and(|at| self.holds(at));
                     if let (false, Ok(place)) = (code || pairs.len() > most, u32::try_from(place)) {
@@ -263,6 +274,13 @@ fn pieces(binary: &Binary<'_>, by_sections: bool) -> Vec<(u64, u64)> {
         .filter(|section| by_sections && !section.executable && section.address != 0)
         .map(|section| (section.address, section.address.saturating_add(section.len)))
         .collect();
+    // the headers of the file are mapped with the first segment
+    beside.push((
+        binary.address_of(0).unwrap_or_default(),
+        binary
+            .address_of(0)
+            .map_or(0, |start| start.saturating_add(HEADERS)),
+    ));
     beside.sort_unstable();
     let mut ranges = Vec::new();
     for segment in binary.segments.iter().filter(|segment| segment.executable) {
@@ -270,7 +288,8 @@ fn pieces(binary: &Binary<'_>, by_sections: bool) -> Vec<(u64, u64)> {
         let end = segment.address.saturating_add(segment.len);
         for (start, stop) in &beside {
             if *stop > at && *start < end && start < stop {
-                if *start > at {
+                // what two sections leave between them to be aligned
+                if start.saturating_sub(at) > ALIGNMENT {
                     ranges.push((at, *start - at));
                 }
                 at = at.max(*stop);

@@ -14,7 +14,7 @@ const STEPS_MAX: usize = 200_000;
 /// Bytes of a function that is looked through for a way to return.
 const ENDLESS_MAX: u32 = 4096;
 /// Instructions that are kept decoded.
-const KEPT_MAX: usize = 300_000;
+const KEPT_MAX: usize = 60_000;
 
 /// Where a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -53,12 +53,9 @@ impl Decoded {
             insns,
         };
         decoded.connect(lifter);
-        // words that look like an address inside a function are numbers, or tables of jumps;
-        // but frames may begin a byte before their function, for the sake of unwinders
-        let known = if unit.known { unit.start + 2 } else { unit.end };
         for (to, _) in references
             .between(unit.start, unit.end)
-            .chain(words.between(unit.start, known.min(unit.end)))
+            .chain(words.between(unit.start, unit.end))
         {
             decoded.entries.extend(decoded.index(to));
         }

@@ -160,7 +160,8 @@ pub fn touches(bytes: &[u8], at: At, base: u64, wanted: &[u64], mut see: impl Fn
     for (index, window) in bytes.windows(4).enumerate() {
         let number = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
         let here = at.wrapping_add(index as u32);
-        if wanted.binary_search(&u64::from(number)).is_ok() {
+        let within = (*low..=*high).contains(&u64::from(number));
+        if within && wanted.binary_search(&u64::from(number)).is_ok() {
             see(here, u64::from(number));
         }
         let modrm = index.checked_sub(1).map(|before| bytes[before] & 0xc7);
