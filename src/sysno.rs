@@ -79,6 +79,7 @@ mod tests {
             (Arch::Aarch64, "ptrace", 117),
             (Arch::Aarch64, "newfstatat", 79),
             (Arch::X86_64, "newfstatat", 262),
+            (Arch::Aarch64, "sync_file_range", 84),
             (Arch::Aarch64, "mseal", 462),
         ] {
             assert_eq!(number(arch, call), Some(expected));

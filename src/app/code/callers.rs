@@ -6,6 +6,9 @@ use super::trace::{Loc, Query, Reason, Traced, Tracer, moved};
 use super::unit::Decoded;
 use super::uses::calls_through;
 
+/// Steps that following an address through a function counts for.
+const TAKEN_WORK: usize = 100;
+
 impl Tracer<'_, '_> {
     /// Goes on at everything that leads to `at` from other units.
     pub fn callers(
@@ -33,6 +36,7 @@ impl Tracer<'_, '_> {
             let Some(unit) = unit_at(self.units, from) else {
                 continue;
             };
+            self.work += 1;
             let caller = self.decode(unit);
             for index in caller.covering(from) {
                 let insn = caller.insns[index];
@@ -62,6 +66,7 @@ impl Tracer<'_, '_> {
                         None => traced.unknown(insn.at, Reason::Memory),
                     }
                 } else if let Some(reg) = self.takes(&insn, at) {
+                    self.work += TAKEN_WORK;
                     let uses = reg.and_then(|reg| {
                         calls_through(&caller, &abi, index, reg, |insn| self.ends(insn))
                     });

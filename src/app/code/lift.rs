@@ -11,6 +11,9 @@ use crate::units::Arch;
 /// e_type of a program that stays where it was linked (ELF specification).
 const ET_EXEC: u8 = 2;
 
+/// Places that enter the kernel that are looked at. The most in the corpus are 2,000.
+const ENTRIES_MAX: usize = 1 << 20;
+
 /// Where an instruction leads, as far as bounds of functions depend on it.
 pub struct Led {
     /// Whether control can reach the next instruction.
@@ -91,6 +94,7 @@ impl<'t, 'a> Lifter<'t, 'a> {
                 Arch::Aarch64 => arm::scan::entries(part.bytes, part.at, &mut places),
             }
         }
+        places.truncate(ENTRIES_MAX);
         places
     }
 

@@ -39,6 +39,8 @@ use trace::{Traced, Tracer};
 /// Numbers from here on are no calls on any architecture: the kernel says ENOSYS.
 const NUMBERS_END: u32 = 1024;
 
+/// Places without a number that are told of.
+const UNRESOLVED_MAX: usize = 1000;
 /// Times that places in memory are looked for, each time those that the last one found.
 const ROUNDS_MAX: usize = 6;
 
@@ -110,7 +112,7 @@ pub fn calls(binary: &Binary<'_>) -> Calls {
             calls.unresolved.push(place(0, what));
         }
     }
-    for (at, reason) in traced.unknown {
+    for (at, reason) in traced.unknown.into_iter().take(UNRESOLVED_MAX) {
         calls.unresolved.push(place(at, reason.text()));
     }
     kernels_own(binary.arch, &mut calls.found);

@@ -11,6 +11,9 @@ use super::unit::Decoded;
 
 /// Steps that one entry into the kernel may take to be followed.
 const STEPS_MAX: usize = 200_000;
+/// Steps and decoded instructions for the whole program, against hostile ones. The largest
+/// of the corpus takes a tenth of that.
+const WORK_MAX: usize = 20_000_000;
 /// Bytes of a function that is looked through for a way to return.
 const ENDLESS_MAX: u32 = 4096;
 /// Instructions that are kept decoded.
@@ -101,6 +104,8 @@ pub struct Tracer<'t, 'a> {
     /// was not yet looked for.
     pub touched: BTreeMap<u64, Option<Vec<At>>>,
     decoded: HashMap<usize, Rc<Decoded>>,
+    /// Steps taken and instructions decoded so far.
+    pub work: usize,
     /// Whether functions do not return.
     endless: HashMap<At, bool>,
     kept: usize,
@@ -120,6 +125,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
             words,
             touched: BTreeMap::new(),
             decoded: HashMap::new(),
+            work: 0,
             endless: HashMap::new(),
             kept: 0,
         }
@@ -132,6 +138,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
         let decoded = Decoded::of(self.lifter, self.units[unit], self.references, self.words);
         let decoded = Rc::new(decoded);
         self.kept += decoded.insns.len();
+        self.work += decoded.insns.len();
         if self.kept > KEPT_MAX {
             self.decoded.clear();
             self.kept = decoded.insns.len();
@@ -142,6 +149,13 @@ impl<'t, 'a> Tracer<'t, 'a> {
 
     /// Follows the number of the call at `at`, if the kernel is entered there at all.
     pub fn entry(&mut self, at: At, traced: &mut Traced) {
+        if self.work > WORK_MAX {
+            // one place stands for all that are left
+            if traced.unknown.is_empty() {
+                traced.unknown(at, Reason::Long);
+            }
+            return;
+        }
         let Some(unit) = unit_at(self.units, at) else {
             return;
         };
@@ -211,7 +225,8 @@ impl<'t, 'a> Tracer<'t, 'a> {
         let mut todo = vec![first];
         seen.insert(first);
         while let Some(query) = todo.pop() {
-            if seen.len() > STEPS_MAX {
+            self.work += 1;
+            if seen.len() > STEPS_MAX || self.work > WORK_MAX {
                 traced.unknown(kernel, Reason::Long);
                 return;
             }
@@ -230,7 +245,7 @@ impl<'t, 'a> Tracer<'t, 'a> {
                 self.back(&decoded, query, from, traced, &mut next);
             }
             let at = decoded.at(query.index);
-            if decoded.entries.contains(&(query.index as u32)) {
+            if decoded.entries.binary_search(&(query.index as u32)).is_ok() {
                 found = true;
                 self.callers(&decoded, query, at, traced, &mut next);
             }

@@ -8,6 +8,10 @@ use crate::units::Arch;
 
 /// Entries of a table of jumps that are looked at.
 const TABLE_MAX: usize = 4096;
+/// Tables of jumps in one unit that are looked at, and places that they lead to.
+const TABLES_MAX: usize = 4096;
+/// See [`TABLES_MAX`].
+const TARGETS_MAX: usize = 1 << 18;
 /// Instructions between clearing a register and setting its low byte, or between naming
 /// a table and jumping through it.
 const NEAR: usize = 8;
@@ -160,7 +164,7 @@ impl Decoded {
             see(*jump as usize);
             found = true;
         }
-        if !found && !self.entries.contains(&number) {
+        if !found && self.entries.binary_search(&number).is_err() {
             for jump in &self.computed {
                 see(*jump as usize);
                 found = true;
@@ -223,6 +227,7 @@ impl Decoded {
         if !computed.is_empty() {
             tables.sort_unstable();
             tables.dedup();
+            tables.truncate(TABLES_MAX);
             let mut all = Vec::new();
             for table in tables {
                 self.table(lifter, table, &mut all);
@@ -233,8 +238,9 @@ impl Decoded {
                     self.table(lifter, table, &mut own);
                 }
                 let targets = if own.is_empty() { &all } else { &own };
-                if targets.is_empty() {
+                if targets.is_empty() || self.tables.len() > TARGETS_MAX {
                     self.computed.push(jump);
+                    continue;
                 }
                 self.tables.extend(targets.iter().map(|to| (jump, *to)));
             }
