@@ -79,13 +79,14 @@ pub fn calls_through(
                 }
             }
             Op::SetLow(to, _) => stays = !holds(to),
-            Op::Store(base, by, _, source) => {
+            Op::Store(base, by, size, source) => {
                 if holds(base) {
                     return None;
                 }
                 let slot = slot(base, by).map(Loc::Stack);
                 stays = slot.is_none() || slot != Some(loc);
-                if matches!(source, Source::Reg(from) if holds(from)) {
+                // an address is stored whole: on this way the register has something else
+                if size >= 8 && matches!(source, Source::Reg(from) if holds(from)) {
                     copy = Some(slot?);
                 }
             }
