@@ -19,11 +19,16 @@ const LONGEST: u64 = 500;
 /// a program may open its ports one after the other.
 const TELL_LOOPBACK_AFTER: u64 = 1000;
 
+/// A port counts when it has been open for this long, in milliseconds: programs open one
+/// for a moment to see whether it is free.
+const SETTLED_AFTER: u64 = 50;
+
 /// What is awaited.
 pub struct Readiness {
     declared: Ports,
     look_at: Option<Millis>,
     pause: u64,
+    open_since: Option<Millis>,
     inside_since: Option<Millis>,
     told: Ports,
 }
@@ -41,6 +46,7 @@ impl Readiness {
             declared,
             look_at,
             pause: SHORTEST,
+            open_since: None,
             inside_since: None,
             told,
         }
@@ -68,12 +74,18 @@ impl Readiness {
         look(c"/proc/net/tcp", &self.declared, &mut seen);
         look(c"/proc/net/tcp6", &self.declared, &mut seen);
         if seen.all(&self.declared) {
+            let since = *self.open_since.get_or_insert(now);
+            if now.since(since) < SETTLED_AFTER {
+                self.look_at = Some(since.plus(SETTLED_AFTER));
+                return;
+            }
             outlets.report(&Report::Ready {
                 ports: self.declared,
             });
             self.look_at = None;
             return;
         }
+        self.open_since = None;
         self.tell_loopback(seen, outlets, now);
         self.look_at = Some(now.plus(self.pause));
         self.pause = (self.pause * 3 / 2).min(LONGEST);
